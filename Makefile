@@ -1,0 +1,53 @@
+# What you can do here: `make help`. Each target does its own set-up and says what it installs; logic lives in tools/.
+# VENV and BUILD move the virtualenv and the build folders, JOBS limits the compilers that run at a time.
+VENV ?= .venv
+BUILD ?= build
+SCALE ?= 1
+FUZZ_SECONDS ?= 60
+export VENV BUILD JOBS SCALE FUZZ_SECONDS
+PY := $(VENV)/bin/python
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help setup build run test unit tsan lint format bench suite fuzz clean
+
+help:   ## Show this list
+	@sed -n 's/^\([a-z]*\): *[a-z ]*## /\1\t/p' Makefile | expand -t 10
+
+setup:  ## Install what is missing: Debian packages, .venv with pinned Python packages
+	@tools/setup.sh
+
+build: setup  ## Install terality into .venv (incremental; nothing to do while no source has changed)
+	@tools/build.sh
+
+run: build  ## examples/flights.py on the engine and by pandas, compared (SCALE=50 for 16.8 million flights)
+	@echo "run: examples/flights.py on terality and on plain pandas, SCALE=$(SCALE)"
+	@$(PY) tools/run_example.py
+
+test: setup  ## All tests: floors, C units and parity under ASan+UBSan, pytest; ends with `N passed, N failed`
+	@$(PY) tools/test_all.py
+
+unit: setup  ## C unit tests only, warnings are errors, no sanitizer (seconds)
+	@tools/unit.sh plain
+
+tsan: setup  ## C unit tests under ThreadSanitizer
+	@tools/unit.sh tsan
+
+lint: setup  ## ruff, clang-format, mypy and the floors; changes nothing
+	@tools/lint.sh
+
+format: setup  ## Rewrite C and Python files as `make lint` wants them
+	@tools/lint.sh --fix
+
+bench: build  ## terality beside pandas, Polars and DuckDB on the same files
+	@tools/optional.sh bench/run.py
+
+suite: build  ## pandas' own tests through terality
+	@tools/optional.sh tests/suite/run.py
+
+fuzz: setup  ## libFuzzer on every target of tests/fuzz, FUZZ_SECONDS each
+	@tools/fuzz.sh
+
+clean:  ## Remove builds, .venv and everything else that make has made
+	@echo "clean: removing $(BUILD), $(VENV), .stamps, out and caches"
+	@rm -rf "$(BUILD)" "$(VENV)" .stamps out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

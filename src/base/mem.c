@@ -1,0 +1,191 @@
+/* The budgeted allocator: see mem.h for the contract.
+ *
+ * Large blocks are rounded up to a size class (eight per power of two) and come from mmap with
+ * MADV_HUGEPAGE; freed ones go to their class's free list. Free lists may hold at most a quarter of the
+ * budget; past that the block is unmapped.
+ */
+#include "base/mem.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { LARGE_MIN = 1 << 20, N_CLASSES = 512, TAIL = 64 };
+#define HUGE_PAGE ((size_t)2 << 20)
+
+struct free_block { struct free_block *next; };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct free_block *free_lists[N_CLASSES];
+static size_t cached_bytes;
+static _Atomic size_t used, peak, budget;
+static _Atomic int64_t fail_at;
+
+static size_t read_number(const char *path) {
+  FILE *f = fopen(path, "r");
+  unsigned long long v = 0;
+  if (!f) return 0;
+  if (fscanf(f, "%llu", &v) != 1) v = 0;
+  fclose(f);
+  return (size_t)v;
+}
+
+static size_t default_budget(void) {
+  const char *env = getenv("TERALITY_MEMORY_BUDGET");
+  if (env && *env) {
+    char *end;
+    double v = strtod(env, &end);
+    if (*end == 'G' || *end == 'g') v *= 1024.0 * 1024 * 1024;
+    else if (*end == 'M' || *end == 'm') v *= 1024.0 * 1024;
+    if (v >= 1) return (size_t)v;
+  }
+  size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+  size_t group = read_number("/sys/fs/cgroup/memory.max");
+  if (!group) group = read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+  if (group && group < machine) machine = group;
+  return machine / 10 * 6;
+}
+
+size_t tr_mem_budget(void) {
+  size_t b = atomic_load(&budget);
+  if (!b) {
+    b = default_budget();
+    atomic_store(&budget, b);
+  }
+  return b;
+}
+
+void tr_mem_set_budget(size_t bytes) { atomic_store(&budget, bytes ? bytes : default_budget()); }
+size_t tr_mem_used(void) { return atomic_load(&used); }
+size_t tr_mem_peak(void) { return atomic_load(&peak); }
+void tr_mem_reset_peak(void) { atomic_store(&peak, atomic_load(&used)); }
+void tr_mem_fail_at(int64_t n) { atomic_store(&fail_at, n); }
+
+static void raise_peak(size_t now) {
+  size_t p = atomic_load_explicit(&peak, memory_order_relaxed);
+  while (now > p && !atomic_compare_exchange_weak(&peak, &p, now)) {
+  }
+}
+
+void tr_mem_account(int64_t bytes) { raise_peak(atomic_fetch_add(&used, (size_t)bytes) + (size_t)bytes); }
+
+static bool planned_failure(void) {
+  return atomic_load_explicit(&fail_at, memory_order_relaxed) > 0 && atomic_fetch_sub(&fail_at, 1) == 1;
+}
+
+/* Size class of a large block: eight steps per power of two. *size is rounded up to the class's size. */
+static int class_of(size_t *size) {
+  size_t s = *size;
+  int e = 63 - __builtin_clzll(s);
+  size_t step = (size_t)1 << (e - 3);
+  s = (s + step - 1) & ~(step - 1);
+  e = 63 - __builtin_clzll(s);
+  *size = s;
+  return (e << 3) + (int)((s >> (e - 3)) & 7);
+}
+
+static void *map_huge(size_t size) {
+  size_t want = size + HUGE_PAGE;
+  char *p = mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return NULL;
+  char *a = (char *)(((uintptr_t)p + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
+  if (a > p) munmap(p, (size_t)(a - p));
+  size_t keep = (size + 4095) & ~(size_t)4095;
+  char *end = a + keep;
+  if (end < p + want) munmap(end, (size_t)(p + want - end));
+  madvise(a, keep, MADV_HUGEPAGE);
+  return a;
+}
+
+static void unmap(void *p, size_t size) { munmap(p, (size + 4095) & ~(size_t)4095); }
+
+static void *large_alloc(size_t size) {
+  int c = class_of(&size);
+  pthread_mutex_lock(&lock);
+  struct free_block *b = free_lists[c];
+  if (b) {
+    free_lists[c] = b->next;
+    cached_bytes -= size;
+  }
+  pthread_mutex_unlock(&lock);
+  if (b) return b;
+  void *p = map_huge(size);
+  if (!p) {
+    tr_mem_trim();
+    p = map_huge(size);
+  }
+  return p;
+}
+
+static void large_free(void *p, size_t size) {
+  int c = class_of(&size);
+  pthread_mutex_lock(&lock);
+  bool keep = cached_bytes + size <= tr_mem_budget() / 4;
+  if (keep) {
+    struct free_block *b = p;
+    b->next = free_lists[c];
+    free_lists[c] = b;
+    cached_bytes += size;
+  }
+  pthread_mutex_unlock(&lock);
+  if (!keep) unmap(p, size);
+}
+
+void tr_mem_trim(void) {
+  pthread_mutex_lock(&lock);
+  for (int c = 0; c < N_CLASSES; c++) {
+    size_t size = ((size_t)8 + (size_t)(c & 7)) << ((c >> 3) >= 3 ? (c >> 3) - 3 : 0);
+    while (free_lists[c]) {
+      struct free_block *b = free_lists[c];
+      free_lists[c] = b->next;
+      unmap(b, size);
+    }
+  }
+  cached_bytes = 0;
+  pthread_mutex_unlock(&lock);
+}
+
+enum tr_status tr_mem_alloc(size_t bytes, void **out, struct tr_error *err) {
+  *out = NULL;
+  if (bytes > (size_t)1 << 46 || planned_failure()) return tr_fail_memory(err, bytes);
+  size_t now = atomic_fetch_add(&used, bytes) + bytes;
+  if (now > tr_mem_budget()) {
+    atomic_fetch_sub(&used, bytes);
+    return tr_fail_memory(err, bytes);
+  }
+  void *p;
+  if (bytes >= LARGE_MIN) p = large_alloc(bytes + TAIL);
+  else p = aligned_alloc(64, (bytes + TAIL + 63) & ~(size_t)63);
+  if (!p) {
+    atomic_fetch_sub(&used, bytes);
+    return tr_fail_memory(err, bytes);
+  }
+  raise_peak(now);
+  *out = p;
+  return TR_OK;
+}
+
+enum tr_status tr_mem_calloc(size_t bytes, void **out, struct tr_error *err) {
+  TR_TRY(tr_mem_alloc(bytes, out, err));
+  memset(*out, 0, bytes + TAIL);
+  return TR_OK;
+}
+
+enum tr_status tr_mem_realloc(void **ptr, size_t old_bytes, size_t new_bytes, struct tr_error *err) {
+  void *fresh;
+  TR_TRY(tr_mem_alloc(new_bytes, &fresh, err));
+  if (*ptr) memcpy(fresh, *ptr, old_bytes < new_bytes ? old_bytes : new_bytes);
+  tr_mem_free(*ptr, old_bytes);
+  *ptr = fresh;
+  return TR_OK;
+}
+
+void tr_mem_free(void *ptr, size_t bytes) {
+  if (!ptr) return;
+  atomic_fetch_sub(&used, bytes);
+  if (bytes >= LARGE_MIN) large_free(ptr, bytes + TAIL);
+  else free(ptr);
+}
