@@ -1,10 +1,11 @@
 # What you can do here: `make help`. Each target does its own set-up and says what it installs; logic lives in tools/.
-# VENV and BUILD move the virtualenv and the build folders, JOBS limits the compilers that run at a time.
+# VENV and BUILD move the virtualenv and the build folders, JOBS limits the processes that run at a time, ARGS goes to
+# the drivers of bench and suite.
 VENV ?= .venv
 BUILD ?= build
 SCALE ?= 1
 FUZZ_SECONDS ?= 60
-export VENV BUILD JOBS SCALE FUZZ_SECONDS
+export VENV BUILD JOBS SCALE FUZZ_SECONDS TARGETS ARGS
 PY := $(VENV)/bin/python
 MAKEFLAGS += --no-print-directory
 
@@ -39,10 +40,10 @@ format: setup  ## Rewrite C and Python files as `make lint` wants them
 	@tools/lint.sh --fix
 
 bench: build  ## terality beside pandas, Polars and DuckDB on the same files
-	@tools/optional.sh bench/run.py
+	@tools/optional.sh bench
 
 suite: build  ## pandas' own tests through terality
-	@tools/optional.sh tests/suite/run.py
+	@tools/optional.sh tests/suite
 
 fuzz: setup  ## libFuzzer on every target of tests/fuzz, FUZZ_SECONDS each
 	@tools/fuzz.sh
