@@ -26,7 +26,7 @@ print("flights:", flights.shape, "from", flights["time_hour"].min(), "to", fligh
 print(flights.head())
 flights.info(memory_usage=False)
 
-# --- how much is missing: flights that never left, or left and were not heard of again ------------------------------
+# --- how much is missing: flights that never left, or left and were not heard of again -------------------------------
 cancelled = flights[flights["dep_time"].isna()]
 cancelled_share = (
     flights.assign(cancelled=flights["dep_time"].isna())
@@ -56,7 +56,7 @@ flown = flown.assign(
 print("\nFlown:")
 print(flown)
 
-# --- carriers: several aggregates, then their names -------------------------------------------------------------------
+# --- carriers: several aggregates, then their names ------------------------------------------------------------------
 airlines["short"] = airlines["name"].str.replace(" Inc.", "", regex=False).str.replace(" Co.", "", regex=False)
 carriers = (
     flown.groupby("carrier", as_index=False)
@@ -114,10 +114,14 @@ print("\nDelay by weather:")
 print(by_weather.round(3))
 print(coldest)
 
-# --- planes: age and size of the fleet, by maker -----------------------------------------------------------------------
+# --- planes: age and size of the fleet, by maker ---------------------------------------------------------------------
 planes["manufacturer"] = (
-    planes["manufacturer"].str.replace(" INDUSTRIE", "", regex=False).str.replace(" AIRCRAFT CO", "", regex=False)
-).str.title().astype("category")
+    planes["manufacturer"]
+    .str.replace(" INDUSTRIE", "", regex=False)
+    .str.replace(" AIRCRAFT CO", "", regex=False)
+    .str.title()
+    .astype("category")
+)
 fleet = flown.merge(planes, on="tailnum", how="inner", suffixes=("", "_built"))
 fleet["age"] = fleet["year"] - fleet["year_built"]
 fleet["seat_miles"] = fleet["seats"] * fleet["distance"]
@@ -132,7 +136,7 @@ makers = makers[makers["flights"] >= 100].sort_values("seat_miles", ascending=Fa
 print("\nFleet by maker:")
 print(makers)
 
-# --- ranks, shares and top-n within groups -----------------------------------------------------------------------------
+# --- ranks, shares and top-n within groups ---------------------------------------------------------------------------
 flown["above_carrier"] = flown["arr_delay"] - flown.groupby("carrier")["arr_delay"].transform("mean")
 flown["rank_on_route"] = flown.groupby(["route", "date"])["arr_delay"].rank(method="first", ascending=False)
 worst = (
@@ -146,7 +150,7 @@ print("\nThree worst arrivals of each airport:")
 print(worst)
 print(longest)
 
-# --- a heat map of delays, and the calendar of the year ------------------------------------------------------------------
+# --- a heat map of delays, and the calendar of the year --------------------------------------------------------------
 heat = flown.pivot_table(index="weekday", columns="origin", values="dep_delay", aggfunc="mean")
 volume = flown.pivot_table(index="month", columns=["origin", "night"], values="flight", aggfunc="count", fill_value=0)
 daily = flown.groupby("date", as_index=False).agg(flights=("flight", "size"), delay=("dep_delay", "mean"))
@@ -157,7 +161,7 @@ print(heat.round(2))
 print(volume)
 print(extremes)
 
-# --- files for the next analyst --------------------------------------------------------------------------------------------
+# --- files for the next analyst --------------------------------------------------------------------------------------
 delays = flown[flown["late"]][["date", "carrier", "flight", "tailnum", "route", "arr_delay", "rank_on_route"]]
 delays.to_parquet(out / "delays.parquet", index=False)
 makers.to_parquet(out / "makers.parquet")

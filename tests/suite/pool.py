@@ -1,7 +1,7 @@
 """The process pool of the suite: a crash or a hang costs the one test that was running, and the chunk resumes after it.
 
-Each chunk of test files runs in a fresh process (`worker.py`) that appends events to a file. When the process ends without
-its last event, or writes nothing for `Job.patience_s`, the test whose start was written last is recorded as
+Each chunk of test files runs in a fresh process (`worker.py`) that appends events to a file. When the process ends
+without its last event, or writes nothing for `Job.patience_s`, the test whose start was written last is recorded as
 ``crashed`` or ``hung`` and a new process takes the rest. Every chunk therefore ends.
 """
 
@@ -145,8 +145,13 @@ class _Chunk:
         return running, finished
 
     def _last_output(self) -> str:
-        output = (self.folder / f"output-{self.attempt}.txt").read_text(errors="replace").strip()
-        return output[-300:].replace("\n", " / ")
+        """What a dying process said: faulthandler's innermost frames when there are any, else the last lines."""
+        text = (self.folder / f"output-{self.attempt}.txt").read_text(errors="replace")
+        lines = text.partition("Fatal Python error")[2].splitlines()
+        if lines:
+            frames = [line.strip() for line in lines[1:] if line.lstrip().startswith("File ")]
+            return " / ".join(["Fatal Python error" + lines[0], *frames[:3]])
+        return text.strip()[-300:].replace("\n", " / ")
 
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:

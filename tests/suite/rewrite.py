@@ -135,7 +135,7 @@ def _import_from(node: ast.ImportFrom, module: str, is_public: Callable[[str, st
         return None
     if _is_test_package(origin):
         return _statement(PACKAGE + origin.removeprefix("pandas"), node.names)
-    ours = [a for a in node.names if a.name == "*" and origin == "pandas" or is_public(origin, a.name)]
+    ours = [a for a in node.names if (a.name == "*" and origin == "pandas") or is_public(origin, a.name)]
     tests = [a for a in node.names if origin == "pandas" and a.name in ("tests", "conftest")]
     theirs = [a for a in node.names if a not in ours and a not in tests]
     if not (ours and module != "pandas") and not tests:

@@ -82,9 +82,7 @@ def known_losses(mode: str) -> list[tuple[str, str]]:
     """The (pattern, reason) pairs of losses.toml that hold in a mode; node ids are matched literally but for ``*``."""
     entries = tomllib.loads(LOSSES_FILE.read_text(encoding="utf-8")).get("loss", [])
     return [
-        (entry["test"].replace("[", "[[]"), entry["reason"])
-        for entry in entries
-        if mode in entry.get("modes", [mode])
+        (entry["test"].replace("[", "[[]"), entry["reason"]) for entry in entries if mode in entry.get("modes", [mode])
     ]
 
 
@@ -93,7 +91,8 @@ def causes(losses: list[Loss]) -> list[tuple[int, str, str]]:
     groups: Counter[str] = Counter()
     example: dict[str, Loss] = {}
     for loss in losses:
-        key = re.sub(r"  \[.*\]$", "", loss.message)
+        message, _, where = loss.message.partition("  [")
+        key = message if " " in message else f"{message} {where.partition('`')[2]}"  # a bare class says too little
         key = re.sub(r"'[^']{0,60}'|\"[^\"]{0,60}\"", "'…'", key)
         key = re.sub(r"0x[0-9a-f]+|-?\d+(\.\d+)?(e[+-]?\d+)?", "#", key)[:160]
         groups[f"{loss.outcome}: {key}"] += 1
@@ -112,7 +111,9 @@ def table(result: Score, top: int = 25) -> str:
     lines.append(f"losses: {len(result.losses)} ({known} listed in losses.toml), gained: {len(result.gained)}")
     if result.counters:
         native, fallback = (sum(v[i] for v in result.counters.values()) for i in (0, 1))
-        lines.append(f"calls: {native:,} native, {fallback:,} fallback, {native / max(1, native + fallback):.1%} native")
+        lines.append(
+            f"calls: {native:,} native, {fallback:,} fallback, {native / max(1, native + fallback):.1%} native"
+        )
     found = causes(result.losses)
     if found:
         lines.append(f"\nloss causes (top {min(top, len(found))} of {len(found)}):")

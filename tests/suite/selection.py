@@ -10,20 +10,16 @@ MARKS_LEFT_OUT = ["slow", "single_cpu", "db", "network", "clipboard", "high_memo
 FOLDERS_LEFT_OUT = ["internals", "libs", "tslibs", "plotting", "interchange", "extension"]
 
 # A part is a list of folders or files below pandas/tests; "top" is the test files that lie in no folder.
+DEFAULT_PARTS = ["frame", "series", "groupby", "reshape", "indexing", "copy_view", "strings"]
+_OTHER_FOLDERS = ["indexes", "arithmetic", "resample", "window", "apply", "base", "generic", "reductions", "tools"]
+_OTHER_FOLDERS += ["computation", "arrays", "dtypes", "scalar", "tseries", "api", "config", "construction", "util"]
 PARTS: dict[str, list[str]] = {
-    **{
-        name: [name]
-        for name in (
-            "frame series groupby reshape indexing copy_view strings indexes arithmetic resample window apply base "
-            "generic reductions tools computation arrays dtypes scalar tseries api config construction util"
-        ).split()
-    },
+    **{name: [name] for name in DEFAULT_PARTS + _OTHER_FOLDERS},
     "parser": ["io/parser"],
     "formats": ["io/formats"],
     "io": ["io/json", "io/test_parquet.py", "io/test_pickle.py"],
     "top": ["."],
 }
-DEFAULT_PARTS = ["frame", "series", "groupby", "reshape", "indexing", "copy_view", "strings"]
 _CHUNK_BYTES = 400_000  # of test source: about 20 s
 
 

@@ -1,4 +1,4 @@
-"""A small fixed sample of pandas' own tests, through terality in native mode: 98 % of plain pandas' passes must be kept."""
+"""A small fixed sample of pandas' own tests through terality in native mode: 98 % of pandas' passes must be kept."""
 
 from __future__ import annotations
 

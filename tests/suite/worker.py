@@ -1,8 +1,8 @@
 """One process of the suite: runs some test files under pytest and writes what happened, event by event.
 
-Started by path with one argument, a JSON job (see `pool.Job`). Events are JSON lines, each written with one system call,
-so that the pool knows after a crash or a hang which test was running. Nothing here may import pandas before
-the preloads have run.
+Started by path with one argument, a JSON job (see `pool.Job`). Events are JSON lines, each written with one system
+call, so that the pool knows after a crash or a hang which test was running. Nothing here may import pandas before the
+preloads have run.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import zlib
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -59,10 +60,21 @@ class Recorder:
         self.failure, self.outcome = "", "passed"
         self.write(event="start", id=short_id(nodeid))
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if report.failed and call.excinfo is not None and call.excinfo.traceback:
+            last = call.excinfo.traceback[-1]  # hidden frames included: the report shows the test's own line
+            raised = f"{'/'.join(str(last.path).rsplit('/', 2)[1:])}:{last.lineno + 1} `{str(last.statement).strip()}`"
+            report.raised = raised[:160]
+        return report
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.outcome = "failed"
-            self.failure = self.failure or message_of(report.longrepr)
+            self.failure = self.failure or message_of(report.longrepr, getattr(report, "raised", ""))
         elif report.skipped and self.outcome == "passed":
             self.outcome = "xfailed" if hasattr(report, "wasxfail") else "skipped"
 
@@ -75,14 +87,14 @@ def short_id(node_id: str) -> str:
     return node_id.removeprefix("pandas_suite/tests/")
 
 
-def message_of(longrepr: object) -> str:
-    """The first line of an error, and where it was raised."""
+def message_of(longrepr: object, raised: str = "") -> str:
+    """The first lines of an error, the line of the test, and where it was raised."""
     crash = getattr(longrepr, "reprcrash", None)
     if crash is None:
         return str(longrepr).strip()[-400:]
     where = "/".join(str(crash.path).rsplit("/", 3)[1:])
     lines = [line for line in str(crash.message).splitlines() if line.strip()]
-    return f"{' | '.join(lines[:3])[:400]}  [{where}:{crash.lineno}]"
+    return f"{' | '.join(lines[:3])[:400]}  [{where}:{crash.lineno}, raised at {raised}]"
 
 
 def counters(module: str) -> dict[str, list[int]] | None:
