@@ -3,7 +3,9 @@
 #pragma once
 #include "base/status.h"
 
-struct tr_arena { struct tr_arena_chunk *head; };
+struct tr_arena {
+  struct tr_arena_chunk *head;
+};
 
 void tr_arena_init(struct tr_arena *a);
 /* Gives zeroed memory aligned to 16 bytes that lives until tr_arena_free; NULL when over budget. */

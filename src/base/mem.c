@@ -2,7 +2,9 @@
  *
  * Large blocks are rounded up to a size class (eight per power of two) and come from mmap with
  * MADV_HUGEPAGE; freed ones go to their class's free list. Free lists may hold at most a quarter of the
- * budget; past that the block is unmapped.
+ * budget, and never more than what is left of it beside the memory in use: past that blocks are unmapped.
+ * The lock is held across fork, so a child finds the lists whole. Under AddressSanitizer cached blocks and the
+ * slack of a size class are poisoned, so that recycling hides no use after free and no overflow.
  */
 #include "base/mem.h"
 #include <pthread.h>
@@ -13,10 +15,21 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define poison(p, size)   __asan_poison_memory_region((p), (size))
+#define unpoison(p, size) __asan_unpoison_memory_region((p), (size))
+#else
+#define poison(p, size)   ((void)(p), (void)(size))
+#define unpoison(p, size) ((void)(p), (void)(size))
+#endif
+
 enum { LARGE_MIN = 1 << 20, N_CLASSES = 512, TAIL = 64 };
 #define HUGE_PAGE ((size_t)2 << 20)
 
-struct free_block { struct free_block *next; };
+struct free_block {
+  struct free_block *next;
+};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct free_block *free_lists[N_CLASSES];
@@ -33,15 +46,29 @@ static size_t read_number(const char *path) {
   return (size_t)v;
 }
 
+/* Bytes of "1500000", "1.5G", "300M" (also K and T, either case); 0 for anything else. strtod would read the
+ * decimal point of the user's locale. */
+static size_t parse_bytes(const char *s) {
+  static const char units[] = "kmgt";
+  double v = 0, place = 1;
+  const char *begin = s;
+  for (; *s >= '0' && *s <= '9'; s++) v = v * 10 + (*s - '0');
+  if (*s == '.') {
+    for (s++; *s >= '0' && *s <= '9'; s++) v += (*s - '0') * (place /= 10);
+  }
+  if (s == begin) return 0;
+  const char *unit = *s ? strchr(units, *s | 32) : NULL;
+  if (unit) {
+    v *= (double)((uint64_t)1 << (10 * (unit - units + 1)));
+    s++;
+  }
+  return *s || v > 0x1p60 ? 0 : (size_t)v;
+}
+
 static size_t default_budget(void) {
   const char *env = getenv("TERALITY_MEMORY_BUDGET");
-  if (env && *env) {
-    char *end;
-    double v = strtod(env, &end);
-    if (*end == 'G' || *end == 'g') v *= 1024.0 * 1024 * 1024;
-    else if (*end == 'M' || *end == 'm') v *= 1024.0 * 1024;
-    if (v >= 1) return (size_t)v;
-  }
+  size_t asked = env ? parse_bytes(env) : 0;
+  if (asked) return asked;
   size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
   size_t group = read_number("/sys/fs/cgroup/memory.max");
   if (!group) group = read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes");
@@ -66,8 +93,7 @@ void tr_mem_fail_at(int64_t n) { atomic_store(&fail_at, n); }
 
 static void raise_peak(size_t now) {
   size_t p = atomic_load_explicit(&peak, memory_order_relaxed);
-  while (now > p && !atomic_compare_exchange_weak(&peak, &p, now)) {
-  }
+  while (now > p && !atomic_compare_exchange_weak(&peak, &p, now)) {}
 }
 
 void tr_mem_account(int64_t bytes) { raise_peak(atomic_fetch_add(&used, (size_t)bytes) + (size_t)bytes); }
@@ -100,46 +126,72 @@ static void *map_huge(size_t size) {
   return a;
 }
 
-static void unmap(void *p, size_t size) { munmap(p, (size + 4095) & ~(size_t)4095); }
+static void unmap(void *p, size_t size) {
+  unpoison(p, size);
+  munmap(p, (size + 4095) & ~(size_t)4095);
+}
 
-static void *large_alloc(size_t size) {
-  int c = class_of(&size);
+static void before_fork(void) { pthread_mutex_lock(&lock); }
+static void after_fork(void) { pthread_mutex_unlock(&lock); }
+static void register_fork(void) { pthread_atfork(before_fork, after_fork, after_fork); }
+
+static void lock_lists(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, register_fork);
   pthread_mutex_lock(&lock);
+}
+
+static void *pop_cached(int c, size_t size) {
+  lock_lists();
   struct free_block *b = free_lists[c];
   if (b) {
+    unpoison(b, size);
     free_lists[c] = b->next;
     cached_bytes -= size;
   }
+  bool crowded = !b && cached_bytes > 0 && atomic_load(&used) + cached_bytes > tr_mem_budget();
   pthread_mutex_unlock(&lock);
-  if (b) return b;
-  void *p = map_huge(size);
+  if (crowded) tr_mem_trim();
+  return b;
+}
+
+static void *large_alloc(size_t bytes) {
+  size_t size = bytes;
+  int c = class_of(&size);
+  void *p = pop_cached(c, size);
+  if (!p) p = map_huge(size);
   if (!p) {
     tr_mem_trim();
     p = map_huge(size);
   }
+  if (p) poison((char *)p + bytes, size - bytes);
   return p;
 }
 
 static void large_free(void *p, size_t size) {
   int c = class_of(&size);
-  pthread_mutex_lock(&lock);
-  bool keep = cached_bytes + size <= tr_mem_budget() / 4;
+  size_t limit = tr_mem_budget();
+  lock_lists();
+  bool keep = cached_bytes + size <= limit / 4 && atomic_load(&used) + cached_bytes + size <= limit;
   if (keep) {
     struct free_block *b = p;
+    unpoison(b, sizeof *b);
     b->next = free_lists[c];
     free_lists[c] = b;
     cached_bytes += size;
+    poison(p, size);
   }
   pthread_mutex_unlock(&lock);
   if (!keep) unmap(p, size);
 }
 
 void tr_mem_trim(void) {
-  pthread_mutex_lock(&lock);
+  lock_lists();
   for (int c = 0; c < N_CLASSES; c++) {
     size_t size = ((size_t)8 + (size_t)(c & 7)) << ((c >> 3) >= 3 ? (c >> 3) - 3 : 0);
     while (free_lists[c]) {
       struct free_block *b = free_lists[c];
+      unpoison(b, sizeof *b);
       free_lists[c] = b->next;
       unmap(b, size);
     }

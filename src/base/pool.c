@@ -2,11 +2,15 @@
  *
  * Helpers sleep on a condition variable; a job publishes (fn, arg, counter) under the mutex and wakes as many
  * as it can use. Only one job runs at a time: a parallel_for that finds the pool busy (another Python thread,
- * or a nested call) runs inline on its caller.
+ * or a nested call) runs inline on its caller. Among failing morsels the one with the lowest items decides: all
+ * before it were handed out earlier and run to their end, so the error does not depend on timing. The caller
+ * polls also while it waits for helpers. Helpers block all signals: they belong to the caller's threads.
  */
 #include "base/pool.h"
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,8 +23,11 @@ struct job {
   _Atomic int64_t next;
   _Atomic int status;
   pthread_mutex_t error_lock;
+  int64_t error_begin;
   struct tr_error error;
 };
+
+enum { POLL_MS = 20 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work_cond = PTHREAD_COND_INITIALIZER, done_cond = PTHREAD_COND_INITIALIZER;
@@ -28,7 +35,8 @@ static struct job *current;
 static int seats_left, active, next_seat, n_helpers;
 static uint64_t generation;
 static _Atomic bool busy;
-static __thread bool inside;
+static __thread bool inside;    /* in a morsel: parallel_for runs inline */
+static __thread bool is_helper; /* a thread of the pool, which must not call poll */
 
 int tr_pool_cores(void) {
   cpu_set_t set;
@@ -51,10 +59,11 @@ enum tr_status tr_ctx_check(struct tr_ctx *ctx) {
   return atomic_load_explicit(&ctx->cancelled, memory_order_relaxed) ? TR_CANCELLED : TR_OK;
 }
 
-static void record_failure(struct job *job, enum tr_status st, const struct tr_error *err) {
+static void record_failure(struct job *job, int64_t begin, enum tr_status st, const struct tr_error *err) {
   pthread_mutex_lock(&job->error_lock);
-  if (atomic_load(&job->status) == TR_OK) {
+  if (atomic_load(&job->status) == TR_OK || begin < job->error_begin) {
     job->error = *err;
+    job->error_begin = begin;
     atomic_store(&job->status, (int)st);
   }
   pthread_mutex_unlock(&job->error_lock);
@@ -66,29 +75,35 @@ static int64_t now_ms(void) {
   return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* Asks the caller's poll function, on the caller's thread, at most every POLL_MS. */
+static void poll_caller(struct job *job, int64_t *last_ms) {
+  if (!job->ctx->poll || is_helper) return;
+  int64_t now = now_ms();
+  if (now - *last_ms < POLL_MS) return;
+  *last_ms = now;
+  if (job->ctx->poll(job->ctx->poll_arg)) tr_ctx_cancel(job->ctx);
+}
+
 static void run_morsels(struct job *job, int seat) {
   struct tr_error err;
-  int64_t last_poll = seat == 0 ? now_ms() : 0;
+  int64_t last_poll = now_ms();
   while (atomic_load_explicit(&job->status, memory_order_relaxed) == TR_OK) {
     int64_t begin = atomic_fetch_add(&job->next, job->grain);
     if (begin >= job->n_items) break;
-    if (seat == 0 && job->ctx->poll && now_ms() - last_poll >= 20) {
-      last_poll = now_ms();
-      if (job->ctx->poll(job->ctx->poll_arg)) tr_ctx_cancel(job->ctx);
-    }
+    if (seat == 0) poll_caller(job, &last_poll);
     enum tr_status st = tr_ctx_check(job->ctx);
     err.text[0] = 0;
     err.exc = TR_EXC_RUNTIME;
     err.os_errno = 0;
-    int64_t end = begin + job->grain < job->n_items ? begin + job->grain : job->n_items;
+    int64_t end = job->n_items - begin > job->grain ? begin + job->grain : job->n_items;
     if (st == TR_OK) st = job->fn(job->arg, seat, begin, end, &err);
-    if (st != TR_OK) record_failure(job, st, &err);
+    if (st != TR_OK) record_failure(job, begin, st, &err);
   }
 }
 
 static void *helper_main(void *unused) {
   (void)unused;
-  inside = true;
+  inside = is_helper = true;
   uint64_t seen = 0;
   pthread_mutex_lock(&lock);
   for (;;) {
@@ -113,7 +128,7 @@ static void after_fork_in_child(void) {
   current = NULL;
   n_helpers = active = seats_left = 0;
   atomic_store(&busy, false);
-  inside = false;
+  inside = is_helper = false;
 }
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
@@ -125,12 +140,38 @@ static void grow(int want) {
   pthread_attr_t attr;
   pthread_attr_init(&attr);
   pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   while (n_helpers < want) {
     pthread_t t;
     if (pthread_create(&t, &attr, helper_main, NULL) != 0) break;
     n_helpers++;
   }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
   pthread_attr_destroy(&attr);
+}
+
+/* Waits until no helper works on the job. Called with the lock held. */
+static void wait_for_helpers(struct job *job) {
+  int64_t last_poll = now_ms();
+  while (active > 0) {
+    if (!job->ctx->poll) {
+      pthread_cond_wait(&done_cond, &lock);
+      continue;
+    }
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += POLL_MS * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+      until.tv_sec++;
+      until.tv_nsec -= 1000000000;
+    }
+    if (pthread_cond_timedwait(&done_cond, &lock, &until) != ETIMEDOUT) continue;
+    pthread_mutex_unlock(&lock);
+    poll_caller(job, &last_poll);
+    pthread_mutex_lock(&lock);
+  }
 }
 
 static void run_with_helpers(struct job *job, int helpers) {
@@ -148,7 +189,7 @@ static void run_with_helpers(struct job *job, int helpers) {
   pthread_mutex_lock(&lock);
   current = NULL;
   seats_left = 0;
-  while (active > 0) pthread_cond_wait(&done_cond, &lock);
+  wait_for_helpers(job);
   pthread_mutex_unlock(&lock);
 }
 
@@ -159,7 +200,8 @@ enum tr_status tr_parallel_for(struct tr_ctx *ctx, int64_t n_items, int64_t grai
   struct job job = {.ctx = ctx, .fn = fn, .arg = arg, .n_items = n_items, .grain = grain};
   pthread_mutex_init(&job.error_lock, NULL);
   int64_t pieces = (n_items - 1) / grain + 1;
-  int threads = ctx->threads < pieces ? ctx->threads : (int)pieces;
+  int threads = ctx->threads < TR_MAX_THREADS ? ctx->threads : TR_MAX_THREADS;
+  if (pieces < threads) threads = (int)pieces;
   bool free_pool = false;
   if (threads > 1 && !inside && atomic_compare_exchange_strong(&busy, &free_pool, true)) {
     run_with_helpers(&job, threads - 1);

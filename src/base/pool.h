@@ -36,6 +36,8 @@ typedef enum tr_status (*tr_range_fn)(void *arg, int thread, int64_t begin, int6
 TR_MUST_USE enum tr_status tr_parallel_for(struct tr_ctx *ctx, int64_t n_items, int64_t grain, tr_range_fn fn,
                                            void *arg, struct tr_error *err);
 /* Grain for row loops: ctx->morsel_rows. */
-static inline int64_t tr_grain(const struct tr_ctx *ctx) { return ctx->morsel_rows > 0 ? ctx->morsel_rows : TR_MORSEL_ROWS; }
+static inline int64_t tr_grain(const struct tr_ctx *ctx) {
+  return ctx->morsel_rows > 0 ? ctx->morsel_rows : TR_MORSEL_ROWS;
+}
 /* TR_CANCELLED when the query was cancelled; long single-threaded loops call it now and then. */
 TR_MUST_USE enum tr_status tr_ctx_check(struct tr_ctx *ctx);

@@ -24,8 +24,8 @@ enum tr_exc {
   TR_EXC_TYPE,
   TR_EXC_KEY,
   TR_EXC_INDEX,
-  TR_EXC_MEMORY,        /* over the byte budget */
-  TR_EXC_OS,            /* tr_error.os_errno set: FileNotFoundError, PermissionError, IsADirectoryError, … */
+  TR_EXC_MEMORY, /* over the byte budget */
+  TR_EXC_OS,     /* tr_error.os_errno set: FileNotFoundError, PermissionError, IsADirectoryError, … */
   TR_EXC_OVERFLOW,
   TR_EXC_PARSER,        /* pandas.errors.ParserError */
   TR_EXC_EMPTY_DATA,    /* pandas.errors.EmptyDataError */
@@ -40,12 +40,20 @@ struct tr_error {
   char text[1000];
 };
 
-#define TR_MUST_USE __attribute__((warn_unused_result))
+#define TR_MUST_USE     __attribute__((warn_unused_result))
 #define TR_PRINTF(a, b) __attribute__((format(printf, a, b)))
 
 /* Returns the status on failure. For `goto done` style use TR_GOTO. */
-#define TR_TRY(call) do { enum tr_status st_ = (call); if (st_ != TR_OK) return st_; } while (0)
-#define TR_GOTO(st, call) do { (st) = (call); if ((st) != TR_OK) goto done; } while (0)
+#define TR_TRY(call)              \
+  do {                            \
+    enum tr_status st_ = (call);  \
+    if (st_ != TR_OK) return st_; \
+  } while (0)
+#define TR_GOTO(st, call)         \
+  do {                            \
+    (st) = (call);                \
+    if ((st) != TR_OK) goto done; \
+  } while (0)
 
 /* Fills `err` (may be NULL) and returns TR_ERROR. `text` is a printf format. */
 TR_MUST_USE enum tr_status tr_fail(struct tr_error *err, enum tr_exc exc, const char *text, ...) TR_PRINTF(3, 4);
