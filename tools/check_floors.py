@@ -71,14 +71,14 @@ def c_files(root: Path) -> Iterator[tuple[PurePosixPath, str]]:
 
 
 def tracked_files(root: Path) -> list[PurePosixPath]:
-    """Files under version control, or every file when the tree is not a checkout."""
+    """Files under version control; in a tree that is no checkout, all but what builds and tools have made."""
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=False)
     if listing.returncode == 0 and listing.stdout:
         names = [PurePosixPath(name) for name in listing.stdout.split("\0") if name]
         return [name for name in names if (root / name).is_file()]
-    return [
-        PurePosixPath(p.relative_to(root)) for p in sorted(root.rglob("*")) if p.is_file() and ".git" not in p.parts
-    ]
+    names = [PurePosixPath(path.relative_to(root)) for path in sorted(root.rglob("*")) if path.is_file()]
+    made = re.compile(r"(\.|build|out/|data/)|.*__pycache__/")
+    return [name for name in names if not made.match(str(name))]
 
 
 def within(path: PurePosixPath | str, folder: str) -> bool:
