@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pandas.testing import assert_frame_equal
 
 _SLICE_ROWS = 1 << 20
 _BLOCK_ROWS = 1 << 12
@@ -100,6 +101,42 @@ def differences(left: Fingerprint, right: Fingerprint) -> tuple[list[str], list[
             else:
                 unequal.append(f"{a.label}: values differ ({_first_block(a, b)})")
     return unequal, close
+
+
+def value_differences(left: Any, right: Any) -> tuple[list[str], list[str]]:
+    """Compare two results value by value: exact, but that float columns may differ by 1e-12 of their mean magnitude.
+
+    Returns
+    -------
+    unequal : list of str
+        What differs; empty when equal.
+    close : list of str
+        Labels of float columns that are equal only within the tolerance.
+    """
+    if type(left) is not type(right):
+        return [f"{type(left)} != {type(right)}"], []
+    if not isinstance(left, pd.DataFrame | pd.Series):
+        return ([] if left == right else [f"{left!r} != {right!r}"]), []
+    if isinstance(left, pd.Series):
+        if left.name != right.name:
+            return [f"name {left.name!r} != {right.name!r}"], []
+        left, right = left.to_frame(), right.to_frame()
+    close = []
+    left = left.copy()
+    for position in range(min(left.shape[1], right.shape[1])):
+        a, b = left.iloc[:, position], right.iloc[:, position]
+        if a.dtype != b.dtype or a.dtype.kind != "f" or len(a) != len(b):
+            continue
+        x, y = a.to_numpy(), b.to_numpy()
+        same_bits = (x == y) & (np.signbit(x) == np.signbit(y)) | (np.isnan(x) & np.isnan(y))
+        if not same_bits.all() and np.allclose(x, y, rtol=1e-12, atol=1e-12 * np.nanmean(np.abs(y)), equal_nan=True):
+            close.append(str(left.columns[position]))
+            left.isetitem(position, b.set_axis(left.index))
+    try:
+        assert_frame_equal(left, right, check_exact=True, check_freq=True, check_flags=True)
+    except AssertionError as error:
+        return [" ".join(str(error).split())], close
+    return [], close
 
 
 def _is_close(a: Column, b: Column) -> bool:

@@ -192,12 +192,12 @@ def _variables(dump: Path) -> dict[str, tuple[str, Any, Any]]:
 
 
 def _compare_variable(name: str, left: Any, right: Any, unequal: list[str], notes: list[str]) -> None:
-    from bench.fingerprint import differences
+    from bench.fingerprint import differences, value_differences
 
     if left[0] != right[0]:
         unequal.append(f"{name}: {left[0]} != {right[0]} size")
         return
-    different, close = _value_differences(left[1], right[1])
+    different, close = value_differences(left[1], right[1])
     if left[0] == "large":
         more, close = differences(left[2], right[2])
         different += more
@@ -205,48 +205,16 @@ def _compare_variable(name: str, left: Any, right: Any, unequal: list[str], note
     notes += [f"{name}.{label}" for label in close]
 
 
-def _value_differences(left: Any, right: Any) -> tuple[list[str], list[str]]:
-    """Exact comparison; float columns that are not bit-equal are compared again with the tolerance of reductions."""
-    import numpy as np
-    import pandas as pd
-    from pandas.testing import assert_frame_equal
-
-    if type(left) is not type(right):
-        return [f"{type(left)} != {type(right)}"], []
-    if not isinstance(left, pd.DataFrame | pd.Series):
-        return ([] if left == right else [f"{left!r} != {right!r}"]), []
-    if isinstance(left, pd.Series):
-        if left.name != right.name:
-            return [f"name {left.name!r} != {right.name!r}"], []
-        left, right = left.to_frame(), right.to_frame()
-    close = []
-    left = left.copy()
-    for position in range(min(left.shape[1], right.shape[1])):
-        a, b = left.iloc[:, position], right.iloc[:, position]
-        if a.dtype != b.dtype or a.dtype.kind != "f" or len(a) != len(b):
-            continue
-        x, y = a.to_numpy(), b.to_numpy()
-        same_bits = (x == y) & (np.signbit(x) == np.signbit(y)) | (np.isnan(x) & np.isnan(y))
-        if not same_bits.all() and np.allclose(x, y, rtol=1e-12, atol=1e-12 * np.nanmean(np.abs(y)), equal_nan=True):
-            close.append(str(left.columns[position]))
-            left.isetitem(position, b.set_axis(left.index))
-    try:
-        assert_frame_equal(left, right, check_exact=True, check_freq=True, check_flags=True)
-    except AssertionError as error:
-        return [" ".join(str(error).split())], close
-    return [], close
-
-
 def _compare_file(name: Path, ours: Path, theirs: Path, unequal: list[str], notes: list[str]) -> None:
     """Files are equal when plain pandas reads the same from both; CSV text must be the same byte by byte."""
     import pandas as pd
 
-    from bench.fingerprint import differences, fingerprint
+    from bench.fingerprint import differences, fingerprint, value_differences
 
     if name.suffix == ".csv":
         if ours.read_bytes() == theirs.read_bytes():
             return
-        different, close = _value_differences(pd.read_csv(ours), pd.read_csv(theirs))
+        different, close = value_differences(pd.read_csv(ours), pd.read_csv(theirs))
         notes += [f"{name}:{label} (text)" for label in close]
         if not different and not close:
             different = ["same values, other text"]
@@ -254,7 +222,7 @@ def _compare_file(name: Path, ours: Path, theirs: Path, unequal: list[str], note
         left, right = pd.read_parquet(ours), pd.read_parquet(theirs)
         different, close = differences(fingerprint(left), fingerprint(right))
         if not different:
-            different, _ = _value_differences(left.iloc[:WHOLE_ROWS], right.iloc[:WHOLE_ROWS])
+            different, _ = value_differences(left.iloc[:WHOLE_ROWS], right.iloc[:WHOLE_ROWS])
         notes += [f"{name}:{label}" for label in close]
     unequal += [f"{name}: {text}" for text in different]
 
