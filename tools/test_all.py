@@ -159,10 +159,11 @@ def sanitized() -> Count:
     if not list((site / "terality").glob("_engine*.so")):
         return Count(note="no extension yet")
     # Python and Arrow free little at exit, so leaks are looked for in the unit tests only. Their own allocators
-    # would hide overflows of foreign buffers from ASan.
+    # would hide overflows of foreign buffers from ASan. pytest must leave file descriptor 2 alone, or what a
+    # sanitizer writes before it ends the process is lost.
     return pytest(
         "sanitized",
-        *("-n", JOBS, "tests/parity"),
+        *("-n", JOBS, "--capture=sys", "tests/parity"),
         PYTHONPATH=str(site),
         LD_PRELOAD=f"{runtime('libasan.so')}:{runtime('libubsan.so')}",
         ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:handle_segv=1",
