@@ -28,7 +28,7 @@ from .native import from_pandas, to_pandas
 
 __all__ = ["install", "module_function", "patch_classes", "uninstall"]
 
-SELF, ATTR, ARGS, ALWAYS = range(4)
+SELF, ATTR, ARGS, ALWAYS, SCHEMA = range(5)
 UNCHAINED, SETITEM, INDEXER, INPLACE, EVERY_CALL = range(5)
 
 CLASSES: dict[str, tuple[type, str | None]] = {
@@ -50,13 +50,13 @@ OPERATORS = [
     *(f"__{side}{op}__" for op in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
       for side in ("", "r")),
     *(f"__{op}__" for op in ("eq", "ne", "lt", "le", "gt", "ge", "invert", "neg", "pos", "abs", "round", "matmul",
-                             "divmod", "rdivmod", "repr", "getitem", "setitem", "delitem", "len", "array", "arrow_c_stream",
-                             "dataframe")),
+                             "divmod", "rdivmod", "repr", "getitem", "setitem", "delitem", "len", "array",
+                             "arrow_c_stream", "dataframe")),
 ]  # fmt: skip
 
 DELEGATING = {
-    "pipe", "keys", "get", "add_prefix", "add_suffix", "items", "attrs", "flags", "set_flags", "plot", "hist", "boxplot",
-    "style", "sparse", "str", "dt", "cat", "struct", "list", "loc", "iloc", "at", "iat", "name", "hasnans", "array",
+    "pipe", "keys", "get", "add_prefix", "add_suffix", "items", "attrs", "flags", "set_flags", "plot", "hist",
+    "boxplot", "style", "sparse", "str", "dt", "cat", "struct", "list", "loc", "iloc", "at", "iat", "name", "hasnans", "array",
     "columns", "index", "from_dict", "from_records", "from_arrow", "from_pandas", "to_pandas",
 }  # fmt: skip
 """Public names of DataFrame and Series that are not wrapped: they read no data, or do their work by other calls."""
@@ -115,7 +115,7 @@ def _wrap(kind: str, name: str) -> None:
     elif isinstance(found, FunctionType):
         chained = CHAINED.get(label, UNCHAINED)
         position = _inplace_position(found) if chained == INPLACE else -1
-        subject = SELF if subject_attr is None else ATTR
+        subject = SCHEMA if label in schema.METHODS else SELF if subject_attr is None else ATTR
         wrapper = _engine.Method(found, label, cls, subject, subject_attr, chained, position)
     else:
         return

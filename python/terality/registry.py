@@ -91,7 +91,7 @@ def handler_of(name: str) -> Handler:
 
 
 def load_handlers() -> None:
-    """Import the engine's handlers, once. Called before the first call that may be native: `import terality` is light."""
+    """Import the engine's handlers, once: before the first call that may be native, so that importing us is light."""
     global _loaded
     if not _loaded:
         _loaded = True

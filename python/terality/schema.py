@@ -13,7 +13,7 @@ from pandas import Index, Series
 from . import _engine
 from .registry import native
 
-__all__ = ["ATTRIBUTES", "MEMBERS"]
+__all__ = ["ATTRIBUTES", "MEMBERS", "METHODS"]
 
 ATTRIBUTES = {"DataFrame.columns": "columns"}
 """Members that are an attribute of the Native, read in C."""
@@ -23,6 +23,9 @@ MEMBERS = [
     *(f"Series.{name}" for name in ("index", "shape", "dtypes", "dtype", "empty", "ndim", "size", "axes")),
 ]
 """Properties wrapped as schema members."""
+
+METHODS = ("DataFrame.__len__", "Series.__len__")
+"""Methods that answer from the schema in the same way."""
 
 
 @native("DataFrame.index", "Series.index")

@@ -15,8 +15,9 @@
 
 enum tr_client_mode { TR_MODE_OFF = 0, TR_MODE_AUTO, TR_MODE_NATIVE, TR_MODE_STRICT };
 
-/* Where a wrapped callable finds the pandas object that decides: its self, an attribute of it, or its arguments. */
-enum tr_client_subject { TR_SUBJECT_SELF = 0, TR_SUBJECT_ATTR, TR_SUBJECT_ARGS, TR_SUBJECT_ALWAYS };
+/* Where a wrapped callable finds the pandas object that decides: its self, an attribute of it, or its arguments; ALWAYS
+ * is for readers; SCHEMA is self, but only while it has no manager yet (len). */
+enum tr_client_subject { TR_SUBJECT_SELF = 0, TR_SUBJECT_ATTR, TR_SUBJECT_ARGS, TR_SUBJECT_ALWAYS, TR_SUBJECT_SCHEMA };
 
 /* Which of pandas' chained-assignment checks a callable makes. */
 enum tr_client_chained { TR_CHAINED_NONE = 0, TR_CHAINED_SETITEM, TR_CHAINED_INDEXER, TR_CHAINED_INPLACE,

@@ -188,10 +188,23 @@ static PyObject *call_native(struct method *m, PyObject *const *args, size_t nar
   return result;
 }
 
+/* Length and the like: answered by the handler while there is no manager, whoever asks. */
+static PyObject *call_schema(struct method *m, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+  if (tr_client.mode == TR_MODE_OFF || PyVectorcall_NARGS(nargsf) == 0 || !tr_client_is_set(m->handler) ||
+      !tr_client_is_exact(args[0]) || !tr_client_is_lazy(args[0]))
+    return PyObject_Vectorcall(m->fn, args, nargsf, kwnames);
+  if (!tr_client_caller_is_internal())
+    m->natives++;
+  return PyObject_Vectorcall(m->handler, args, nargsf & ~PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
+}
+
 static PyObject *method_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
   struct method *m = (struct method *)self;
   Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
+  if (m->subject == TR_SUBJECT_SCHEMA)
+    return call_schema(m, args, nargsf, kwnames);
   PyObject *subject = find_subject(m, args, nargs);
   enum tr_client_verdict verdict = decide(m, subject, args, nargs, kwnames);
   Py_XDECREF(subject);

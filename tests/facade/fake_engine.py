@@ -19,8 +19,8 @@ BINARY = [
     f"__{side}{op}__" for op in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow") for side in ("", "r")
 ]
 COMPARE = [f"__{op}__" for op in ("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "invert", "neg")]
-WHOLE = ["sort_values", "merge", "head", "tail", "drop_duplicates", "sum", "mean", "max", "reset_index", "isna", "astype",
-         "fillna", "shift", "rank", "cumsum", "round", "abs", "copy", "dropna", "nunique"]  # fmt: skip
+WHOLE = ["sort_values", "merge", "head", "tail", "drop_duplicates", "sum", "mean", "max", "reset_index", "isna",
+         "astype", "fillna", "shift", "rank", "cumsum", "round", "abs", "copy", "dropna", "nunique"]  # fmt: skip
 GROUPED = ["sum", "mean", "min", "max", "count", "size", "first", "agg", "aggregate", "transform", "head", "cumsum"]
 
 
@@ -90,6 +90,7 @@ def hide(result: Any, share: bool = False) -> Any:
     """Give a lazy object over a result, in buffers of its own unless `share`."""
     if type(result) not in (DataFrame, Series):
         return result
+    share = share or shares_everything
     own = result if share else result.copy(deep=True)
     wrap = native.wrap_frame if isinstance(result, DataFrame) else native.wrap_series
     hidden = Hidden(result if share else DataFrame._from_mgr(own._mgr, own.axes) if own.ndim == 2 else own)
@@ -144,14 +145,23 @@ def _setitem() -> None:
         native.replace(self, Hidden(changed))
 
 
+shares_everything = False
+
+
+def enable_sharing() -> None:
+    """Like ``enable``, but results keep pandas' own buffers: what is lost then is the facade's fault."""
+    global shares_everything
+    shares_everything = True
+    enable()
+
+
 @functools.cache
 def enable() -> None:
     """Register everything; in native mode every call of the list takes this way."""
     registry._loaded = True  # without the engine's own handlers
     patch.add_internal(__file__)
-    folder = pandas.util._exceptions._pkg_dir if hasattr(pandas.util._exceptions, "_pkg_dir") else None
-    if isinstance(folder, str):
-        pandas.util._exceptions._pkg_dir = (folder, __file__)
+    pandas.util._exceptions.find_stack_level()  # fills the folder
+    pandas.util._exceptions._pkg_dir = (pandas.util._exceptions._pkg_dir, __file__)
     native.set_ingest(ingest)
     for name in [*BINARY, *COMPARE]:
         _whole("DataFrame", name)

@@ -1,0 +1,22 @@
+"""Native versions of pandas' calls, one module per kind. Importing this package registers them all.
+
+A handler checks that it can do exactly what pandas would; where it cannot, it raises Fallback before doing anything.
+"""
+
+from __future__ import annotations
+
+from . import arithmetic, combining, datetimes, grouping, io, ordering, reducing, selecting, shaping, showing, text
+
+__all__ = [
+    "arithmetic",
+    "combining",
+    "datetimes",
+    "grouping",
+    "io",
+    "ordering",
+    "reducing",
+    "selecting",
+    "shaping",
+    "showing",
+    "text",
+]

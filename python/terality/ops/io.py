@@ -1,0 +1,358 @@
+"""Readers and writers: Parquet and CSV; files, folders and globs."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame, Index, RangeIndex
+
+from .. import _engine
+from ..dtypes import category_dtype, engine_name, pandas_dtype
+from ..native import wrap_frame
+from ..registry import Fallback, native
+from ..table import Keys, Range, Table, dtype_after, table_of_arrays
+from .arguments import refuse, table_of
+
+
+def _paths(source: Any, suffixes: tuple[str, ...]) -> list[str]:
+    """Give the files of a path, a folder, a glob or a list of paths, sorted; Fallback for anything else."""
+    if isinstance(source, (list, tuple)) and source and all(isinstance(s, (str, os.PathLike)) for s in source):
+        return [path for one in source for path in _paths(one, suffixes)]
+    if not isinstance(source, (str, os.PathLike)):
+        raise Fallback(f"a source of type {type(source).__name__}")
+    path = os.fspath(source)
+    if not isinstance(path, str) or "://" in path:
+        raise Fallback("a source that is no local path")
+    path = os.path.expanduser(path)
+    if os.path.isdir(path):
+        names = sorted(name for name in os.listdir(path) if not name.startswith((".", "_")))
+        files = [os.path.join(path, name) for name in names]
+        if not files or not all(os.path.isfile(f) and f.endswith(suffixes) for f in files):
+            raise Fallback("a folder of other things than files of this format")
+        return files
+    if glob.has_magic(path) and not os.path.exists(path):
+        files = sorted(glob.glob(path))
+        if not files:
+            raise FileNotFoundError(f"No files match {path!r}")
+        return files
+    return [path]
+
+
+@native("pandas.read_parquet")
+def read_parquet(
+    path: Any,
+    engine: str = "auto",
+    columns: Any = None,
+    storage_options: Any = None,
+    dtype_backend: Any = pd.api.extensions.no_default,
+    filesystem: Any = None,
+    filters: Any = None,
+    to_pandas_kwargs: Any = None,
+    **kwargs: Any,
+) -> DataFrame:
+    """Serve local Parquet files, lazily."""
+    refuse(engine=(engine, "auto", "pyarrow"), storage_options=(storage_options, None), filesystem=(filesystem, None),
+           filters=(filters, None), to_pandas_kwargs=(to_pandas_kwargs, None),
+           dtype_backend=(dtype_backend, pd.api.extensions.no_default))  # fmt: skip
+    if kwargs:
+        raise Fallback(f"{next(iter(kwargs))}=")
+    paths = _paths(path, (".parquet", ".pq"))
+    rel, columns_of_file, metadata = _engine.open_parquet(paths)
+    return wrap_frame(_parquet_table(rel, columns_of_file, metadata, columns, paths))
+
+
+def _parquet_table(rel: Any, found: Any, metadata: str | None, wanted: Any, paths: list[str]) -> Table:
+    names = [name for name, _ in found]
+    if len(set(names)) != len(names):
+        raise Fallback("duplicate column names")
+    meta = json.loads(metadata) if metadata else {}
+    index_columns = meta.get("index_columns", [])
+    physical = [c for c in index_columns if isinstance(c, str)]
+    ranges = [c for c in index_columns if isinstance(c, dict)]
+    if any(c not in names for c in physical) or (ranges and (physical or len(ranges) > 1)):
+        raise Fallback("row labels in pandas metadata that the file does not hold")
+    chosen = [n for n in names if n not in physical] if wanted is None else list(wanted)
+    if any(n not in names or n in physical for n in chosen) or len(set(chosen)) != len(chosen):
+        raise Fallback("columns that the file does not hold")
+    for name, reason in found:
+        if reason is not None and (name in chosen or name in physical):
+            raise Fallback(f"column {name!r}: {reason}")
+    _check_metadata(meta, chosen, physical)
+    where = {name: i for i, name in enumerate(names)}
+    exprs = [_engine.col(rel, where[n]) for n in chosen]
+    rows = _rows_of_metadata(rel, meta, physical, ranges, where, len(paths))
+    columns = _labels_of_metadata(meta, chosen)
+    dtypes = [_dtype_of(rel, e) for e in exprs]
+    return Table(rel, exprs, dtypes, columns, rows)
+
+
+def _dtype_of(rel: Any, expr: Any) -> Any:
+    if expr.dtype.startswith("category"):
+        return category_dtype(rel.run((expr.column,)).col(expr.column))
+    return pandas_dtype(expr.dtype)
+
+
+def _check_metadata(meta: dict[str, Any], chosen: list[str], physical: list[str]) -> None:
+    """What pandas stored says when a column was more than its Parquet type."""
+    for column in meta.get("columns", []):
+        if column.get("field_name", column.get("name")) not in (*chosen, *physical):
+            continue
+        kind = column.get("numpy_type")
+        if kind in ("object", "string") and column.get("pandas_type") not in ("unicode", "string", "empty"):
+            raise Fallback(f"column {column.get('name')!r} of type {column.get('pandas_type')}")
+        if kind in ("Int64", "Int32", "Int16", "Int8", "UInt64", "UInt32", "UInt16", "UInt8", "boolean", "Float64", "Float32"):
+            raise Fallback(f"column {column.get('name')!r} of dtype {kind}")
+    for labels in meta.get("column_indexes", []):
+        if len(meta["column_indexes"]) > 1 or labels.get("pandas_type") not in ("unicode", "string", "empty"):
+            raise Fallback("column labels that are not text")
+
+
+def _labels_of_metadata(meta: dict[str, Any], chosen: list[str]) -> Index:
+    labels = meta.get("column_indexes") or [{}]
+    kind = labels[0].get("numpy_type")
+    index = Index(chosen, dtype="str" if kind != "object" or meta else "str")
+    index.name = labels[0].get("name")
+    return index
+
+
+def _rows_of_metadata(rel: Any, meta: dict[str, Any], physical: list[str], ranges: list[Any], where: Any, n_files: int) -> Any:
+    if physical:
+        exprs = [_engine.col(rel, where[name]) for name in physical]
+        names = []
+        for field in physical:
+            stored = [c for c in meta["columns"] if c.get("field_name") == field]
+            name = stored[0]["name"] if stored else field
+            names.append(None if name is None or (field.startswith("__index_level_") and name == field) else name)
+        return Keys(exprs, [_dtype_of(rel, e) for e in exprs], names)
+    if ranges and n_files == 1:
+        one = ranges[0]
+        if len(range(one["start"], one["stop"], one["step"])) == rel.n_rows:
+            return Range(one["start"], one["step"], one.get("name"))
+    return Range(name=ranges[0].get("name") if ranges and n_files == 1 else None)
+
+
+# ---- writing
+
+
+def _columns_to_write(table: Table, index: bool | None) -> tuple[Table, list[str], list[str]]:
+    """Give the table with the row labels to store as last columns, field names, and the index columns' fields."""
+    if isinstance(table.columns, pd.MultiIndex) or not table.columns.is_unique:
+        raise Fallback("column labels that are not plain and unique")
+    if not all(isinstance(label, str) for label in table.columns):
+        raise Fallback("column labels that are not text")
+    names = list(table.columns)
+    rows = table.current_rows()
+    if index is False or (index is None and isinstance(rows, Range)):
+        return table.frame(table.exprs, table.dtypes, table.columns), names, []
+    keys = [table.row_labels_expr(rows)] if isinstance(rows, Range) else list(rows.exprs)
+    dtypes = [np.dtype("int64")] if isinstance(rows, Range) else list(rows.dtypes)
+    fields = [name if isinstance(name, str) else f"__index_level_{i}__" for i, name in enumerate(table.index_names)]
+    if any(name is not None and not isinstance(name, str) for name in table.index_names):
+        raise Fallback("index names that are not text")
+    if set(fields) & set(names):
+        raise Fallback("an index named like a column")
+    all_names = [*names, *fields]
+    return table.frame([*table.exprs, *keys], [*table.dtypes, *dtypes], Index(all_names)), all_names, fields
+
+
+def _pandas_metadata(table: Table, whole: Table, names: list[str], fields: list[str], index: bool | None) -> str:
+    """Give the metadata pandas stores, asked of pyarrow on a frame of no rows."""
+    import pyarrow as pa
+
+    skeleton = table.skeleton()
+    schema = pa.Schema.from_pandas(skeleton, preserve_index=index)
+    meta = json.loads(schema.metadata[b"pandas"])
+    rows = table.current_rows()
+    if index is None and isinstance(rows, Range):
+        stop = rows.start + table.nrows() * rows.step
+        name = table.index_names[0]
+        meta["index_columns"] = [{"kind": "range", "name": name, "start": rows.start, "stop": stop, "step": rows.step}]
+    return json.dumps(meta)
+
+
+@native("DataFrame.to_parquet")
+def to_parquet(
+    self: DataFrame,
+    path: Any = None,
+    *,
+    engine: str = "auto",
+    compression: Any = "snappy",
+    index: bool | None = None,
+    partition_cols: Any = None,
+    storage_options: Any = None,
+    filesystem: Any = None,
+    **kwargs: Any,
+) -> None:
+    """Serve writing one local Parquet file."""
+    refuse(engine=(engine, "auto", "pyarrow"), partition_cols=(partition_cols, None), storage_options=(storage_options, None),
+           filesystem=(filesystem, None), compression=(compression, "snappy", "gzip", "zstd", None),
+           index=(index, None, True, False))  # fmt: skip
+    if kwargs or not isinstance(path, (str, os.PathLike)) or "://" in str(path):
+        raise Fallback("a target that is no local path, or engine arguments")
+    table = table_of(self)
+    whole, names, fields = _columns_to_write(table, index)
+    frame, at = whole.fetch(whole.exprs)
+    frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
+    meta = _pandas_metadata(table, whole, names, fields, index)
+    _engine.write_parquet(os.path.expanduser(os.fspath(path)), frame, names, compression or "none", meta)
+
+
+@native("DataFrame.to_csv")
+def to_csv(self: DataFrame, path_or_buf: Any = None, *, sep: str = ",", na_rep: str = "", header: Any = True,
+           index: bool = True, mode: str = "w", quoting: Any = None, quotechar: str = '"', lineterminator: Any = None,
+           **kwargs: Any) -> None:  # fmt: skip
+    """Serve writing a local CSV file."""
+    if kwargs or not isinstance(path_or_buf, (str, os.PathLike)) or "://" in str(path_or_buf):
+        raise Fallback("a target that is no local path, or further arguments")
+    refuse(header=(header, True, False), index=(index, True, False), mode=(mode, "w", "a"),
+           quoting=(quoting, None, csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC))  # fmt: skip
+    path = os.path.expanduser(os.fspath(path_or_buf))
+    if path.endswith((".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")) or len(sep) != 1 or len(quotechar) != 1:
+        raise Fallback("compression, or separators of several characters")
+    table = table_of(self)
+    whole, names = _csv_columns(table, index)
+    frame, at = whole.fetch(whole.exprs)
+    frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
+    _engine.write_csv(path, frame, names, sep, quotechar, quoting or 0, na_rep, lineterminator or os.linesep, header, mode == "a")
+
+
+def _csv_columns(table: Table, index: bool) -> tuple[Table, list[str]]:
+    if isinstance(table.columns, pd.MultiIndex) or not all(isinstance(label, str) for label in table.columns):
+        raise Fallback("column labels that are not text")
+    if not index:
+        return table, list(table.columns)
+    rows = table.current_rows()
+    keys = [table.row_labels_expr(rows)] if isinstance(rows, Range) else list(rows.exprs)
+    dtypes = [np.dtype("int64")] if isinstance(rows, Range) else list(rows.dtypes)
+    names = ["" if name is None else str(name) for name in table.index_names]
+    whole = table.frame([*keys, *table.exprs], [*dtypes, *table.dtypes], Index(range(len(keys) + len(table.exprs))))
+    return whole, [*names, *table.columns]
+
+
+# ---- CSV
+
+_NO = pd.api.extensions.no_default
+
+
+@native("pandas.read_csv")
+def read_csv(filepath_or_buffer: Any, **kwargs: Any) -> DataFrame:
+    """Serve local CSV files with pandas' common arguments; the file is read at the call."""
+    paths = _paths(filepath_or_buffer, (".csv",))
+    if len(paths) != 1 or paths[0].endswith((".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")):
+        raise Fallback("several files or compression")
+    options, after = _csv_options(dict(kwargs))
+    frame, names = _engine.read_csv(paths[0], options)
+    arrays = [frame.col(i) for i in range(frame.n_cols)]
+    dtypes = [dtype_after(array, None) for array in arrays]
+    columns = Index(names, dtype="str") if options.get("header", 0) is not None and not after.get("numbered") else None
+    if columns is None:
+        columns = RangeIndex(len(names)) if after.get("numbered") else Index(names, dtype="str")
+    table = table_of_arrays(arrays, dtypes, columns, Range(), frame.n_rows, source=paths[0])
+    out = wrap_frame(table)
+    if after.get("index_col") is not None:
+        from .selecting import set_index
+
+        return set_index(out, after["index_col"])
+    return out
+
+
+_CHARS = {"sep": "sep", "delimiter": "sep", "quotechar": "quote", "decimal": "decimal", "thousands": "thousands",
+          "comment": "comment", "escapechar": "escape"}  # fmt: skip
+_FLAGS = {"doublequote": "double_quote", "skip_blank_lines": "skip_blank_lines", "skipinitialspace": "skip_initial_space",
+          "keep_default_na": "keep_default_na", "na_filter": "na_filter"}  # fmt: skip
+_SERVED_DEFAULTS = {"engine": ("c", None), "low_memory": (True, False), "encoding": (None, "utf-8", "utf8"),
+                    "memory_map": (True, False), "on_bad_lines": ("error",), "index_col": (None,), "dialect": (None,),
+                    "date_format": (None,), "cache_dates": (True, False), "compression": ("infer", None),
+                    "storage_options": (None,), "chunksize": (None,), "iterator": (False,), "quoting": (0,),
+                    "float_precision": (None,), "skipfooter": (0,), "converters": (None,), "dayfirst": (False,),
+                    "lineterminator": (None,), "encoding_errors": ("strict",)}  # fmt: skip
+
+
+def _csv_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Translate pandas' arguments to the engine's; Fallback names the one it does not take."""
+    options: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for name, value in kwargs.items():
+        if value is _NO:
+            continue
+        if name in _CHARS:
+            _char(options, _CHARS[name], name, value)
+        elif name in _FLAGS:
+            refuse(**{name: (value, True, False)})
+            options[_FLAGS[name]] = value
+        elif name == "index_col" and isinstance(value, (str, list)) and value and all(isinstance(v, str) for v in value):
+            after["index_col"] = value
+        elif name in _SERVED_DEFAULTS:
+            refuse(**{name: (value, *_SERVED_DEFAULTS[name])})
+        else:
+            _csv_option(options, after, name, value)
+    if options.get("use_columns") is not None and options.get("names") is not None:
+        raise Fallback("usecols with names")
+    return options, after
+
+
+def _char(options: dict[str, Any], option: str, name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or len(value) != 1 or ord(value) > 127 or value in "\n\r":
+        raise Fallback(f"{name}={value!r}")
+    options[option] = value
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
+        raise Fallback(f"{name} of type {type(value).__name__}")
+    return list(value)
+
+
+def _csv_option(options: dict[str, Any], after: dict[str, Any], name: str, value: Any) -> None:
+    columns = options.setdefault("columns", {})
+    if name == "header":
+        refuse(header=(value, "infer", 0, None))
+        if value is None:
+            options["header"] = -1
+            after["numbered"] = "names" not in options
+    elif name == "names":
+        if value is not None:
+            options["names"] = _texts(name, value)
+            options.setdefault("header", -1)
+            after["numbered"] = False
+    elif name == "usecols":
+        if value is not None:
+            options["use_columns"] = _texts(name, value)
+    elif name == "dtype":
+        _csv_dtypes(columns, value)
+    elif name == "parse_dates":
+        if value not in (None, False):
+            columns.update(dict.fromkeys(_texts(name, value), "parse_date"))
+    elif name in ("nrows", "skiprows") and (value is None or (type(value) is int and value >= 0)):
+        if value is not None:
+            options["n_rows" if name == "nrows" else "skip_rows"] = value
+    elif name in ("na_values", "true_values", "false_values"):
+        if value is not None:
+            options[name] = _texts(name, value)
+    else:
+        raise Fallback(f"{name}={value!r}")
+
+
+def _csv_dtypes(columns: dict[str, Any], value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, dict) or not all(isinstance(k, str) for k in value):
+        raise Fallback("dtype that is no dict by column name")
+    for label, dtype in value.items():
+        target = pd.api.types.pandas_dtype(dtype)
+        name = engine_name(target)
+        if isinstance(target, pd.CategoricalDtype) and (target.categories is not None or target.ordered):
+            raise Fallback("given categories")
+        columns[label] = name
+
+
