@@ -22,5 +22,5 @@ rm -f "$stamp"
 PATH=$(cd "$VENV/bin" && pwd):$PATH
 export PATH
 python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
-  -Cbuild-dir="$BUILD/py" ${JOBS:+-Ccompile-args=-j$JOBS} .
+  --config-settings=build-dir="$BUILD/py" ${JOBS:+--config-settings=compile-args=-j$JOBS} .
 echo "$key" >"$stamp"

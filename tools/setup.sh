@@ -63,11 +63,11 @@ install_python() {
   [ -e "$stamp" ] && return
   if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
     say "virtualenv $VENV with $1"
-    rm -rf "$VENV"
+    [ ! -e "$VENV/pyvenv.cfg" ] || rm -rf "$VENV"
     "$1" -m venv "$VENV"
   fi
   say "pip install -r tools/requirements.txt"
-  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt
+  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 -r tools/requirements.txt
   mkdir -p "$VENV/.stamps"
   touch "$stamp"
 }
