@@ -126,7 +126,8 @@ def units() -> Count:
     if listed.returncode == 0 and json.loads(listed.stdout) == []:
         return Count(0, 1 if trouble else 0, trouble or "no tests there")
     status = run(
-        *("meson", "test", "-C", SANITIZED, "--no-rebuild", "--print-errorlogs", "--num-processes", JOBS),
+        *("meson", "test", "-C", SANITIZED, "--no-rebuild", "--print-errorlogs"),
+        *("--num-processes", JOBS, "--timeout-multiplier", "4"),
         ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1",
         UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1",
     )

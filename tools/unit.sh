@@ -14,4 +14,4 @@ tools/configure.sh "$@" -Dunit_tests=true -Dpython=false
 ninja -C "$1" ${JOBS:+-j"$JOBS"} --quiet
 # Tests fork with threads alive, which ThreadSanitizer refuses unless told otherwise.
 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0 \
-  meson test -C "$1" --no-rebuild --print-errorlogs --num-processes "${JOBS:-2}"
+  meson test -C "$1" --no-rebuild --print-errorlogs --timeout-multiplier 4 --num-processes "${JOBS:-2}"

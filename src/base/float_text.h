@@ -22,7 +22,8 @@ int tr_float_repr(double v, char out[TR_FLOAT_TEXT_MAX]);
 int tr_float32_repr(float v, char out[TR_FLOAT_TEXT_MAX]);
 /* Correctly rounded value of the n bytes at s, which must be all number: optional sign, digits with at most one
  * point, optional exponent; or inf, infinity, nan in any case with optional sign. No spaces, no underscores.
- * Values beyond the range give +-inf or +-0 as Python's float() does. False (and *out untouched) when it is no number. */
+ * Values beyond the range give +-inf or +-0 as Python's float() does. False (and *out untouched) when it is no number.
+ */
 bool tr_float_parse(const char *s, int64_t n, double *out);
 
 #ifdef __cplusplus
