@@ -30,9 +30,18 @@ static enum tr_status scan(struct tr_ctx *ctx, const struct tr_piece *p, int64_t
 }
 
 /* Settles base, lift and bits once the range is known; range.low > range.high: no value is present. */
-static void settle(struct tr_piece *p, struct tr_piece_range range, bool na_first) {
+static void settle(struct tr_piece *p, struct tr_piece_range range, bool na_first, bool several) {
   if (range.low > range.high) {
     p->bits = 0;
+    return;
+  }
+  if (several && na_first && range.missing && (p->form == TR_PIECE_F64 || p->form == TR_PIECE_F32)) {
+    /* pandas sorts several keys with NaN replaced by an infinity: it ties with that infinity. */
+    bool wide = p->form == TR_PIECE_F64;
+    if (p->descending) range.high = wide ? 0xfff0000000000000ull : 0xff800000ull;
+    else range.low = wide ? 0x000fffffffffffffull : 0x007fffffull;
+    p->base = p->descending ? range.high : range.low;
+    p->bits = tr_bit_length(range.high - range.low);
     return;
   }
   uint64_t span = range.high - range.low;
@@ -94,7 +103,7 @@ static enum tr_status add_text(struct tr_ctx *ctx, struct tr_array *a, struct tr
   return TR_OK;
 }
 
-static enum tr_status add_key(struct tr_ctx *ctx, const struct tr_sort_key *key, int64_t n, bool na_first,
+static enum tr_status add_key(struct tr_ctx *ctx, const struct tr_sort_key *key, bool several, int64_t n, bool na_first,
                               struct tr_key_pieces *k, struct tr_error *err) {
   struct tr_array *a = key->array, *plain = NULL;
   struct tr_piece p = {.descending = key->descending};
@@ -113,7 +122,7 @@ static enum tr_status add_key(struct tr_ctx *ctx, const struct tr_sort_key *key,
     st = a->enc == TR_DICT ? add_ranked(ctx, a, &p, &range, k, err) : add_text(ctx, a, &p, &range, k, err);
   }
   TR_TRY(st);
-  settle(&p, range, na_first);
+  settle(&p, range, na_first, several);
   if (p.bits > 0) k->pieces[k->n++] = p;
   k->bits += p.bits;
   return TR_OK;
@@ -131,7 +140,7 @@ enum tr_status tr_key_pieces_make(struct tr_ctx *ctx, const struct tr_sort_key *
   out->owned = p[1];
   out->owned_bytes = p[2];
   out->arrays = p[3];
-  for (int i = 0; i < n_keys && st == TR_OK; i++) st = add_key(ctx, &keys[i], n, na_first, out, err);
+  for (int i = 0; i < n_keys && st == TR_OK; i++) st = add_key(ctx, &keys[i], n_keys > 1, n, na_first, out, err);
   if (st != TR_OK) tr_key_pieces_drop(out);
   return st;
 }

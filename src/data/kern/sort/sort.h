@@ -1,5 +1,6 @@
 /* Stable sorts and top-n: give row numbers, move no columns. pandas' order: NaN/None/NaT last (or first on request)
- * whatever the direction; text by code point; categories by code. */
+ * whatever the direction; text by code point; categories by code. As in pandas, several keys with na_first treat NaN of a float key
+ * as the infinity that comes first. */
 #pragma once
 #include "data/col/col.h"
 
