@@ -33,6 +33,7 @@ class Column:
     digest: str
     sums: list[float] | None = None  # of blocks of _BLOCK_ROWS rows; floats only
     sizes: list[float] | None = None  # Σ|x| of the same blocks
+    special: str = ""  # digest of where NaN and the infinities are; floats only
 
 
 @dataclass
@@ -129,7 +130,9 @@ def value_differences(left: Any, right: Any) -> tuple[list[str], list[str]]:
             continue
         x, y = a.to_numpy(), b.to_numpy()
         same_bits = (x == y) & (np.signbit(x) == np.signbit(y)) | (np.isnan(x) & np.isnan(y))
-        if not same_bits.all() and np.allclose(x, y, rtol=1e-12, atol=1e-12 * np.nanmean(np.abs(y)), equal_nan=True):
+        finite = np.abs(y[np.isfinite(y)])
+        slack = _REL_TOL * (finite.mean() if len(finite) else 0.0)
+        if not same_bits.all() and np.allclose(x, y, rtol=_REL_TOL, atol=slack, equal_nan=True):
             close.append(str(left.columns[position]))
             left.isetitem(position, b.set_axis(left.index))
     try:
@@ -140,7 +143,7 @@ def value_differences(left: Any, right: Any) -> tuple[list[str], list[str]]:
 
 
 def _is_close(a: Column, b: Column) -> bool:
-    if a.sums is None or b.sums is None:
+    if a.sums is None or b.sums is None or a.special != b.special:
         return False
     return np.array_equal(_far_blocks(a, b), [])
 
@@ -156,13 +159,15 @@ def _far_blocks(a: Column, b: Column) -> np.ndarray:
 def _first_block(a: Column, b: Column) -> str:
     if a.sums is None or b.sums is None:
         return "no float column"
+    if a.special != b.special:
+        return "NaN or infinities in other places"
     return f"first in rows from {int(_far_blocks(a, b)[0]) * _BLOCK_ROWS}"
 
 
 def _column(label: str, array: Any) -> Column:
     dtype = repr(array.dtype) if not isinstance(array.dtype, pd.CategoricalDtype) else _category_text(array.dtype)
     arrow = getattr(array, "_pa_array", None)
-    digest, nulls = hashlib.blake2b(digest_size=16), 0
+    digest, special, nulls = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=8), 0
     sums: list[float] = []
     sizes: list[float] = []
     is_float = arrow is None and getattr(array.dtype, "kind", "O") == "f"
@@ -181,12 +186,14 @@ def _column(label: str, array: Any) -> Column:
                 continue
             if is_float:
                 values = np.where(np.isnan(values), np.nan, values).astype(values.dtype)
+                special.update(np.isnan(values) + 2 * np.isposinf(values) + 4 * np.isneginf(values).astype("i1"))
                 blocks = np.arange(0, len(values), _BLOCK_ROWS)
                 finite = np.nan_to_num(values.astype("f8"), nan=0.0, posinf=0.0, neginf=0.0)
                 sums += np.add.reduceat(finite * _weights(len(values)), blocks).tolist()
                 sizes += np.add.reduceat(np.abs(finite) * _weights(len(values)), blocks).tolist()
             digest.update(np.ascontiguousarray(values).view("u1"))
-    return Column(label, dtype, len(array), nulls, digest.hexdigest(), *((sums, sizes) if is_float else (None, None)))
+    floats = (sums, sizes, special.hexdigest()) if is_float else ()
+    return Column(label, dtype, len(array), nulls, digest.hexdigest(), *floats)
 
 
 def _weights(rows: int) -> np.ndarray:
