@@ -134,9 +134,7 @@ def frame_groupby(
     if not labels:
         raise Fallback("by=[]")
     _check_labels(self, labels)
-    return group_lazily(
-        self, by, as_index=as_index, sort=sort, group_keys=group_keys, observed=observed, dropna=dropna
-    )
+    return group_lazily(self, by, as_index=as_index, sort=sort, group_keys=group_keys, observed=observed, dropna=dropna)
 
 
 @native("DataFrameGroupBy.__getitem__")

@@ -31,8 +31,7 @@ class Native(_engine.Native):
     ----------
     is_frame : bool
     columns : pandas.Index
-        Column labels; the same object at every call, and the one that the manager of ``materialize`` holds. Its
-        names may be changed by users in place: read them when a plan is made.
+        Column labels; the same object at every call. Pandas objects give out views of it, so nobody changes it.
     name : Hashable
         Name of a column; None for a table.
     dtypes : list of dtype objects
@@ -47,8 +46,7 @@ class Native(_engine.Native):
     def materialize(self) -> Any:
         """Run the plan; give a BlockManager (table) or SingleBlockManager (column) with writeable arrays.
 
-        Called at most once per Native, under a lock; the result becomes ``pin``. It must hold the very Index objects
-        that ``columns`` and ``index()`` give.
+        Called at most once per Native, under a lock; the result becomes ``pin``.
         """
         raise NotImplementedError
 
@@ -119,6 +117,9 @@ def native_of(obj: Any, *, ingest: bool = True) -> Native | None:
     """
     native: Native | None = _engine.live_native(obj)
     kind = type(obj)
+    if native is not None and _axis_renamed(obj, native):
+        _engine.drop(obj)
+        native = None
     if native is None:
         if not ingest or (kind is not DataFrame and kind is not Series):
             return None
@@ -135,6 +136,14 @@ def native_of(obj: Any, *, ingest: bool = True) -> Native | None:
         if _engine.is_lazy(obj):
             _engine.replace(obj, native)
     return native
+
+
+def _axis_renamed(obj: Any, native: Native) -> bool:
+    """Whether the user changed a name on an Index that a lazy object gave out."""
+    state = vars(obj)
+    if "_tr_columns" in state and list(state["_tr_columns"].names) != list(native.columns.names):
+        return True
+    return "_tr_index" in state and list(state["_tr_index"].names) != list(native.index().names)
 
 
 def _same_label(a: Hashable, b: Hashable) -> bool:
@@ -214,5 +223,3 @@ def explain(obj: Any) -> str:
     if native is None:
         return f"{type(obj).__name__} in pandas: no plan"
     return native.explain()
-
-

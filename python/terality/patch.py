@@ -56,8 +56,8 @@ OPERATORS = [
 
 DELEGATING = {
     "pipe", "keys", "get", "add_prefix", "add_suffix", "items", "attrs", "flags", "set_flags", "plot", "hist",
-    "boxplot", "style", "sparse", "str", "dt", "cat", "struct", "list", "loc", "iloc", "at", "iat", "name", "hasnans", "array",
-    "columns", "index", "from_dict", "from_records", "from_arrow", "from_pandas", "to_pandas",
+    "boxplot", "style", "sparse", "str", "dt", "cat", "struct", "list", "loc", "iloc", "at", "iat", "name", "hasnans",
+    "array", "columns", "index", "from_dict", "from_records", "from_arrow", "from_pandas", "to_pandas",
 }  # fmt: skip
 """Public names of DataFrame and Series that are not wrapped: they read no data, or do their work by other calls."""
 
@@ -110,7 +110,7 @@ def _wrap(kind: str, name: str) -> None:
     wrapper: Any
     if isinstance(found, (property, AxisProperty)):
         is_schema = label in schema.MEMBERS
-        wrapper = _engine.Member(found, label, cls, subject_attr, is_schema, schema.ATTRIBUTES.get(label))
+        wrapper = _engine.Member(found, label, cls, subject_attr, is_schema, schema.AXES.get(label))
         wrapper.setter = registry.setters.get(label)
     elif isinstance(found, FunctionType):
         chained = CHAINED.get(label, UNCHAINED)
@@ -291,5 +291,3 @@ def public_names() -> dict[str, Any]:
             if name in names:
                 names[name] = module_function(name)
     return names
-
-

@@ -13,10 +13,10 @@ from pandas import Index, Series
 from . import _engine
 from .registry import native
 
-__all__ = ["ATTRIBUTES", "MEMBERS", "METHODS"]
+__all__ = ["AXES", "MEMBERS", "METHODS"]
 
-ATTRIBUTES = {"DataFrame.columns": "columns"}
-"""Members that are an attribute of the Native, read in C."""
+AXES = {"DataFrame.columns": "_tr_columns", "DataFrame.index": "_tr_index", "Series.index": "_tr_index"}
+"""Members answered in C: each object has its own view of the Native's Index, as every pandas object has."""
 
 MEMBERS = [
     *(f"DataFrame.{name}" for name in ("columns", "index", "shape", "dtypes", "empty", "ndim", "size", "axes")),
@@ -26,12 +26,6 @@ MEMBERS = [
 
 METHODS = ("DataFrame.__len__", "Series.__len__")
 """Methods that answer from the schema in the same way."""
-
-
-@native("DataFrame.index", "Series.index")
-def index(self: Any) -> Index:
-    """Row labels; may run a plan for them alone."""
-    return _engine.live_native(self).index()
 
 
 @native("DataFrame.shape")
@@ -94,14 +88,13 @@ def length(self: Any) -> int:
 @native("DataFrame.axes")
 def frame_axes(self: Any) -> list[Index]:
     """Row and column labels."""
-    native = _engine.live_native(self)
-    return [native.index(), native.columns]
+    return [self.index, self.columns]
 
 
 @native("Series.axes")
 def series_axes(self: Any) -> list[Index]:
     """Row labels."""
-    return [_engine.live_native(self).index()]
+    return [self.index]
 
 
 @native("Series.dtype", "Series.dtypes")
@@ -116,4 +109,4 @@ def frame_dtypes(self: Any) -> Series:
     native = _engine.live_native(self)
     values = np.empty(len(native.dtypes), dtype=object)
     values[:] = native.dtypes
-    return Series(values, index=native.columns, dtype=object, copy=False)
+    return Series(values, index=self.columns, dtype=object, copy=False)

@@ -46,7 +46,7 @@ extern struct tr_client_state tr_client;
 /* Interned attribute names. */
 struct tr_client_names {
   PyObject *native, *seal, *mgr, *attrs, *flags, *name, *obj_ref, *allows, *materialize, *copy, *deep, *blocks, *axes,
-    *values, *range, *shape, *nbytes, *inplace;
+    *values, *range, *names, *view, *kept_columns, *kept_index, *nbytes, *inplace;
 };
 extern struct tr_client_names tr_str;
 
@@ -67,6 +67,9 @@ static inline bool tr_client_is_set(PyObject *slot)
 /* facade_lazy.c */
 /* Gives in *native (new reference, or NULL) the Native that still describes obj; drops one whose seal is broken. */
 int tr_client_live(PyObject *obj, PyObject **native);
+/* Gives obj's own Index of a lazy object: a view of the Native's, kept until its manager holds it. key is
+ * tr_str.kept_columns or kept_index. New reference. */
+PyObject *tr_client_axis(PyObject *obj, PyObject *key);
 /* True when obj carries a Native and pandas has not seen its manager yet. Never fails. */
 bool tr_client_is_lazy(PyObject *obj);
 /* Module functions wrap_frame, wrap_series, live_native, attach, replace, is_lazy, drop: see their docstrings. */

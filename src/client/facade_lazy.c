@@ -115,12 +115,61 @@ static PyObject *shallow_copy(PyObject *mgr)
   return PyObject_VectorcallMethod(tr_str.copy, args, 1, kwnames);
 }
 
+/* Removes the kept axes from an object's dict, and with `native` the handle too. */
+static void forget(PyObject *dict, bool native)
+{
+  PyObject *keys[4] = {tr_str.kept_columns, tr_str.kept_index, tr_str.native, tr_str.seal};
+  for (int i = 0; i < (native ? 4 : 2); i++)
+    if (PyDict_Contains(dict, keys[i]) == 1 && PyDict_DelItem(dict, keys[i]) < 0)
+      PyErr_Clear();
+}
+
+PyObject *tr_client_axis(PyObject *obj, PyObject *key)
+{
+  PyObject *dict = PyObject_GenericGetDict(obj, NULL), *native = NULL, *axis = NULL, *view = NULL;
+  if (dict && (view = Py_XNewRef(PyDict_GetItemWithError(dict, key)))) {
+    Py_DECREF(dict);
+    return view;
+  }
+  if (dict && (native = PyObject_GenericGetAttr(obj, tr_str.native)))
+    axis = key == tr_str.kept_columns ? PyObject_GetAttrString(native, "columns")
+                                      : PyObject_CallMethod(native, "index", NULL);
+  if (axis && (view = PyObject_CallMethodNoArgs(axis, tr_str.view))) {
+    PyObject *stored = Py_XNewRef(PyDict_SetDefault(dict, key, view));
+    Py_SETREF(view, stored);
+  }
+  Py_XDECREF(dict);
+  Py_XDECREF(native);
+  Py_XDECREF(axis);
+  return view;
+}
+
+/* Puts the Index objects that the user may already hold into the manager, and forgets them. */
+static int use_kept_axes(PyObject *dict, PyObject *mgr)
+{
+  PyObject *keys[2] = {tr_str.kept_columns, tr_str.kept_index};
+  int rc = 0;
+  for (int i = 0; rc == 0 && i < 2; i++) {
+    PyObject *kept = PyDict_GetItemWithError(dict, keys[i]);
+    if (!kept)
+      continue;
+    PyObject *axes = PyObject_GetAttr(mgr, tr_str.axes);
+    Py_ssize_t n = axes && PyList_Check(axes) ? PyList_GET_SIZE(axes) : 0;
+    rc = n == 0 || (i == 0 && n == 1) ? 0 : PyList_SetItem(axes, i == 0 ? 0 : n - 1, Py_NewRef(kept));
+    Py_XDECREF(axes);
+  }
+  return PyErr_Occurred() ? -1 : rc;
+}
+
 /* Stores `_mgr` and its seal in obj's dict; gives what the dict holds afterwards (another thread may have won). */
 static PyObject *store_manager(PyObject *obj, PyObject *mgr)
 {
   PyObject *dict = PyObject_GenericGetDict(obj, NULL), *seal = NULL, *stored = NULL;
-  if (dict && (seal = tr_client_seal_new(mgr)) && PyDict_SetItem(dict, tr_str.seal, seal) == 0)
+  if (dict && use_kept_axes(dict, mgr) == 0 && (seal = tr_client_seal_new(mgr)) &&
+      PyDict_SetItem(dict, tr_str.seal, seal) == 0)
     stored = Py_XNewRef(PyDict_SetDefault(dict, tr_str.mgr, mgr));
+  if (stored)
+    forget(dict, false);
   Py_XDECREF(dict);
   Py_XDECREF(seal);
   return stored;
@@ -170,14 +219,6 @@ bool tr_client_is_lazy(PyObject *obj)
   return lazy;
 }
 
-static void drop_native(PyObject *dict)
-{
-  if (PyDict_DelItem(dict, tr_str.native) < 0)
-    PyErr_Clear();
-  if (PyDict_DelItem(dict, tr_str.seal) < 0)
-    PyErr_Clear();
-}
-
 int tr_client_live(PyObject *obj, PyObject **native)
 {
   *native = NULL;
@@ -198,7 +239,7 @@ int tr_client_live(PyObject *obj, PyObject **native)
   if (!mgr || (seal && tr_client_seal_holds(seal, mgr))) {
     *native = found;
   } else {
-    drop_native(dict);
+    forget(dict, true);
     Py_DECREF(found);
   }
   Py_DECREF(dict);
@@ -293,6 +334,7 @@ static PyObject *replace(PyObject *module, PyObject *const *args, Py_ssize_t nar
   if (!dict)
     return NULL;
   int rc = PyDict_SetItem(dict, tr_str.native, args[1]);
+  forget(dict, false);
   PyObject *old[2] = {tr_str.mgr, tr_str.seal};
   for (int i = 0; rc == 0 && i < 2; i++)
     if (PyDict_Contains(dict, old[i]) == 1)
@@ -314,7 +356,7 @@ static PyObject *drop(PyObject *module, PyObject *obj)
   PyObject *dict = PyObject_GenericGetDict(obj, NULL);
   if (!dict)
     return NULL;
-  drop_native(dict);
+  forget(dict, true);
   Py_DECREF(dict);
   Py_RETURN_NONE;
 }

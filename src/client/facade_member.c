@@ -13,7 +13,7 @@ struct member {
   PyObject *descr;   /* pandas' descriptor */
   PyObject *handler; /* handler(self) for reading, or NULL */
   PyObject *setter;  /* setter(self, value) for writing, or NULL */
-  PyObject *attr;    /* attribute of the Native that is the answer, or NULL */
+  PyObject *axis;    /* tr_str.kept_columns or kept_index when the member is an axis, or NULL */
   PyObject *name, *owner, *subject_attr;
   int schema; /* 1: answers from the schema of unmaterialised objects only, never counted as fallback */
   long long natives, fallbacks, nanoseconds;
@@ -61,12 +61,12 @@ static PyObject *ask_handler(struct member *m, PyObject *handler, PyObject *cons
 static PyObject *get_from_schema(struct member *m, PyObject *subject, PyObject *obj, PyObject *type)
 {
   PyObject *result = NULL, *reason = NULL;
-  if (m->attr) {
-    PyObject *native = PyObject_GenericGetAttr(subject, tr_str.native);
-    result = native ? PyObject_GetAttr(native, m->attr) : NULL;
-    Py_XDECREF(native);
+  if (m->axis) {
+    result = tr_client_axis(subject, m->axis);
     if (!result)
       reason = tr_client_take_fallback();
+    else if (!tr_client_caller_is_internal())
+      m->natives++;
   } else if (tr_client_is_set(m->handler)) {
     result = ask_handler(m, m->handler, &obj, 1, &reason);
   }
@@ -138,11 +138,11 @@ static int member_set(PyObject *self, PyObject *obj, PyObject *value)
 
 static PyObject *member_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-  static char *names[] = {"descr", "name", "owner", "subject_attr", "schema", "attr", NULL};
-  PyObject *descr, *name, *owner, *subject_attr = Py_None, *attr = Py_None;
+  static char *names[] = {"descr", "name", "owner", "subject_attr", "schema", "axis", NULL};
+  PyObject *descr, *name, *owner, *subject_attr = Py_None, *axis = Py_None;
   int schema = 0;
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OUO|OpO", names, &descr, &name, &owner, &subject_attr, &schema,
-                                   &attr))
+                                   &axis))
     return NULL;
   struct member *m = (struct member *)type->tp_alloc(type, 0);
   if (!m)
@@ -151,7 +151,9 @@ static PyObject *member_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
   m->name = Py_NewRef(name);
   m->owner = Py_NewRef(owner);
   m->subject_attr = subject_attr == Py_None ? NULL : Py_NewRef(subject_attr);
-  m->attr = attr == Py_None ? NULL : Py_NewRef(attr);
+  if (axis != Py_None)
+    m->axis = Py_NewRef(PyObject_RichCompareBool(axis, tr_str.kept_columns, Py_EQ) == 1 ? tr_str.kept_columns
+                                                                                        : tr_str.kept_index);
   m->schema = schema;
   return (PyObject *)m;
 }
@@ -205,7 +207,7 @@ static void member_dealloc(PyObject *self)
   struct member *m = (struct member *)self;
   PyObject_GC_UnTrack(self);
   member_clear(self);
-  Py_CLEAR(m->attr);
+  Py_CLEAR(m->axis);
   Py_CLEAR(m->name);
   Py_CLEAR(m->subject_attr);
   Py_TYPE(self)->tp_free(self);

@@ -2,7 +2,7 @@
  *
  * pandas has no version counter, and its in-place writes keep the manager object. With every array pinned by a
  * shallow copy, each regular write replaces at least one object of this list: the manager, its tuple of blocks, each
- * axis, each block's values and what those values store their data in. The seal keeps all of them and compares by
+ * axis and its names, each block's values and what those values store their data in. The seal keeps all of them and compares by
  * identity, in time proportional to the number of blocks. Raw writes through `.array[...]` are not seen (nor by pandas).
  */
 #include "facade.h"
@@ -41,6 +41,28 @@ static int append_storages(PyObject *list, PyObject *values)
   return 0;
 }
 
+/* Appends an axis and its names, which pandas changes in place. */
+static int append_axis(PyObject *list, PyObject *axis)
+{
+  if (PyList_Append(list, axis) < 0)
+    return -1;
+  PyObject *names = PyObject_GenericGetAttr(axis, tr_str.names); /* a MultiIndex has a list of them */
+  int rc = 0;
+  if (names && PyList_Check(names)) {
+    for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(names); i++)
+      rc = PyList_Append(list, PyList_GET_ITEM(names, i));
+  } else {
+    PyErr_Clear();
+    PyObject *name = PyObject_GenericGetAttr(axis, tr_str.name);
+    if (!name)
+      PyErr_Clear();
+    rc = PyList_Append(list, name ? name : Py_None);
+    Py_XDECREF(name);
+  }
+  Py_XDECREF(names);
+  return rc;
+}
+
 static int append_block(PyObject *list, PyObject *block)
 {
   PyObject *values = PyObject_GetAttr(block, tr_str.values);
@@ -63,7 +85,7 @@ static PyObject *list_parts(PyObject *mgr)
       !PyTuple_Check(blocks))
     goto done;
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(axes); i++)
-    if (PyList_Append(list, PyList_GET_ITEM(axes, i)) < 0)
+    if (append_axis(list, PyList_GET_ITEM(axes, i)) < 0)
       goto done;
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(blocks); i++)
     if (append_block(list, PyTuple_GET_ITEM(blocks, i)) < 0)

@@ -6,18 +6,17 @@ hands its manager out on first need. ``enable()`` registers it; also used as ``-
 
 from __future__ import annotations
 
-import functools
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pandas
-import pandas.util._exceptions
 from pandas import DataFrame, Series
 from pandas.core.groupby.generic import DataFrameGroupBy, SeriesGroupBy
-from terality import native, patch, registry
+from pandas.util import _exceptions as exceptions
+from terality import counters, native, patch, registry, settings
 
-BINARY = [
-    f"__{side}{op}__" for op in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow") for side in ("", "r")
-]
+BINARY = [f"__{side}{op}__" for op in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow") for side in ("", "r")]
 COMPARE = [f"__{op}__" for op in ("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "invert", "neg")]
 WHOLE = ["sort_values", "merge", "head", "tail", "drop_duplicates", "sum", "mean", "max", "reset_index", "isna",
          "astype", "fillna", "shift", "rank", "cumsum", "round", "abs", "copy", "dropna", "nunique"]  # fmt: skip
@@ -155,13 +154,13 @@ def enable_sharing() -> None:
     enable()
 
 
-@functools.cache
 def enable() -> None:
-    """Register everything; in native mode every call of the list takes this way."""
+    """Register everything; in native mode every call of the lists takes this way."""
     registry._loaded = True  # without the engine's own handlers
     patch.add_internal(__file__)
-    pandas.util._exceptions.find_stack_level()  # fills the folder
-    pandas.util._exceptions._pkg_dir = (pandas.util._exceptions._pkg_dir, __file__)
+    exceptions.find_stack_level()  # fills the folder
+    if isinstance(exceptions._pkg_dir, str):
+        exceptions._pkg_dir = (exceptions._pkg_dir, __file__)
     native.set_ingest(ingest)
     for name in [*BINARY, *COMPARE]:
         _whole("DataFrame", name)
@@ -175,3 +174,23 @@ def enable() -> None:
             _grouped(cls, name)
     _getitem()
     _setitem()
+
+
+@contextlib.contextmanager
+def active(mode: str = "auto") -> Iterator[None]:
+    """The fake engine instead of the real one, in a mode, for the length of a with block."""
+    handlers, function, loaded = dict(registry.handlers), native._ingest, registry._loaded
+    inside, folder, old_mode = patch._internal, exceptions._pkg_dir, settings.current.mode
+    enable()
+    settings.current.change("mode", mode)
+    try:
+        yield
+    finally:
+        settings.current.change("mode", old_mode)
+        registry.handlers.clear()
+        registry.handlers.update(handlers)
+        for label, wrapper in counters.wrappers.items():
+            wrapper.handler = handlers.get(label)
+        native._ingest, registry._loaded = function, loaded
+        patch._internal, exceptions._pkg_dir = inside, folder
+        patch._configure()
