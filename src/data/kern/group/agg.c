@@ -181,7 +181,7 @@ static void put_float(struct tr_array *out, int64_t i, double v) {
   else ((double *)out->data->data)[i] = v;
 }
 
-static void put_int(struct tr_array *out, int64_t i, int64_t v) {
+void tr_agg_put_int(struct tr_array *out, int64_t i, int64_t v) {
   uint8_t *to = out->data->data;
   switch (tr_dtype_width(out->dtype)) {
     case 1: to[i] = (uint8_t)v; break;
@@ -196,7 +196,7 @@ static void put_extreme_i(struct tr_array *out, int kind, bool max, int64_t i, i
   if (!max && can_miss) v = (int64_t)((uint64_t)v + 1); /* undo the shift of TR_ACC_MIN_I */
   if (kind == TR_U64) v = (int64_t)((uint64_t)v ^ 0x8000000000000000ull);
   if (kind == TR_CATEGORY && v == TR_NAT) v = -1;
-  put_int(out, i, v);
+  tr_agg_put_int(out, i, v);
 }
 
 /* Reads the answers of one part of the pass. */
@@ -255,12 +255,12 @@ static enum tr_status finish_parts(void *arg, int thread, int64_t begin, int64_t
 }
 
 /* The result of pandas' cast back to a narrow dtype: only when every value survives it. */
-static enum tr_status narrow(struct tr_array **a, struct tr_dtype to, struct tr_error *err) {
+enum tr_status tr_agg_narrow(struct tr_array **a, struct tr_dtype to, struct tr_error *err) {
   const int64_t *v = (const int64_t *)(*a)->data->data;
   int64_t n = (*a)->length;
   struct tr_array *out;
   TR_TRY(tr_array_new(to, n, &out, err));
-  for (int64_t i = 0; i < n; i++) put_int(out, i, v[i]);
+  for (int64_t i = 0; i < n; i++) tr_agg_put_int(out, i, v[i]);
   for (int64_t i = 0; i < n; i++) {
     int64_t space[1];
     if (*tr_block_i64(out, i, 1, space) == v[i]) continue;
@@ -289,7 +289,7 @@ static void set_missing(struct tr_array *a, int64_t i) {
   if (a->enc == TR_DICT) ((int32_t *)a->data->data)[i] = -1;
   else if (tr_kind_is_float(a->dtype.kind)) put_float(a, i, NAN);
   else if (a->dtype.kind == TR_U32) ((uint32_t *)a->data->data)[i] = TR_NO_ROW;
-  else put_int(a, i, TR_NAT);
+  else tr_agg_put_int(a, i, TR_NAT);
 }
 
 /* min_count and skipna=False. rows: *out holds row numbers, not yet values. */
@@ -318,7 +318,7 @@ static enum tr_status from_doubles(struct tr_array **a, struct tr_dtype to, stru
   TR_TRY(tr_array_new(to, (*a)->length, &out, err));
   for (int64_t i = 0; i < (*a)->length; i++) {
     if (to.kind == TR_F32) put_float(out, i, v[i]);
-    else put_int(out, i, v[i] > -9.2233720368547748e18 && v[i] < 9.2233720368547748e18 ? (int64_t)v[i] : TR_NAT);
+    else tr_agg_put_int(out, i, v[i] > -9.2233720368547748e18 && v[i] < 9.2233720368547748e18 ? (int64_t)v[i] : TR_NAT);
   }
   tr_array_unref(*a);
   *a = out;
@@ -405,7 +405,7 @@ static enum tr_status finish(struct run *r, struct item *it, struct tr_array **o
   if (it->count >= 0) TR_TRY(apply_limits(r, it, rows, out, err));
   if (by_row) TR_TRY(take_rows(r, it, out, err));
   bool summed = s->fn == TR_AGG_SUM || s->fn == TR_AGG_PROD;
-  if (summed && tr_dtype_width(it->dtype) < 8 && is_fixed((*out)->dtype.kind)) return narrow(out, it->dtype, err);
+  if (summed && tr_dtype_width(it->dtype) < 8 && is_fixed((*out)->dtype.kind)) return tr_agg_narrow(out, it->dtype, err);
   return TR_OK;
 }
 

@@ -79,11 +79,17 @@ struct tr_window_spec {
   bool pct;        /* ranks */
 };
 
+/* Result dtype as pandas gives it; TR_UNSUPPORTED where pandas raises or gives object. `whole`: no groups; `dropped`: some row
+ * is in no group. *depends (may be NULL): the array may be wider (group-by cumsum and cumprod of narrow ints that overflow) or,
+ * for SHIFT, DIFF of ints, float64 only when some row has no predecessor; the dtype given is the usual one. */
+TR_MUST_USE enum tr_status tr_window_dtype(const struct tr_window_spec *spec, struct tr_dtype in, bool whole, bool dropped,
+                                           struct tr_dtype *out, bool *depends, struct tr_error *err);
+
 /* out: one array of n_rows, in row order. g may be NULL: the whole column is one group (Series.cumsum, rank, shift). */
 TR_MUST_USE enum tr_status tr_window_run(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n_rows,
                                          const struct tr_window_spec *spec, struct tr_array **out, struct tr_error *err);
-/* Row numbers (ascending) of the first (k > 0) or last (k < 0) |k| rows of each group, in row order: groupby.head/tail.
- * Negative `all_but`: see pandas head(-k): all but the last k. */
+/* Row numbers (ascending) of groupby.head(k), or tail(k): the first, or last, k rows of each group; with k < 0 all but the
+ * last, or first, -k. Dropped rows are never among them. */
 TR_MUST_USE enum tr_status tr_groups_head(struct tr_ctx *ctx, const struct tr_groups *g, int64_t k, bool tail,
                                           struct tr_buffer **rows, int64_t *n, struct tr_error *err);
 /* One byte a row: 1 where an equal key tuple came before (keep first), comes after (keep last), or either (keep neither):
