@@ -78,7 +78,7 @@ class _Chunk:
             "events": str(self.events),
         }
         (self.folder / "job.json").write_text(json.dumps(spec))
-        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        environment = {"TERALITY_QUIET": "1", **os.environ, "PYTHONHASHSEED": "0"}
         environment.pop("TERALITY_MODE", None)
         if self.job.mode:
             environment["TERALITY_MODE"] = self.job.mode

@@ -68,7 +68,7 @@ def score(baseline: dict[str, str], run: Run, mode: str) -> Score:
             continue
         total = totals[part_of(test)]
         total[0] += 1
-        now = run.outcomes.get(test) or run.outcomes.get(test.split("::")[0]) or Outcome("vanished", "not collected")
+        now = run.outcomes.get(test) or _outcome_of_parent(test, run)
         if now.outcome == "passed":
             total[1] += 1
         else:
@@ -76,6 +76,16 @@ def score(baseline: dict[str, str], run: Run, mode: str) -> Score:
             losses.append(Loss(test, now.outcome, now.message, reason))
     gained = [t for t, o in run.outcomes.items() if o.outcome == "passed" and baseline.get(t) in ("failed", "crashed")]
     return Score({k: (a, b) for k, (a, b) in totals.items()}, losses, gained, run.counters, run.seconds)
+
+
+def _outcome_of_parent(test: str, run: Run) -> Outcome:
+    """What happened to the class or file of a test that did not run."""
+    parent = test
+    while "::" in parent:
+        parent = parent.rpartition("::")[0]
+        if parent in run.outcomes:
+            return run.outcomes[parent]
+    return Outcome("vanished", "not collected")
 
 
 def known_losses(mode: str) -> list[tuple[str, str]]:

@@ -124,7 +124,17 @@ def main(path: str) -> int:
     files = [os.path.join(job["tree"], "pandas_suite", "tests", f) for f in job["files"]]
     marks = " and ".join(f"not {m}" for m in job["marks_left_out"])
     options = ["-q", "--no-header", "--no-summary", "--tb=line", "-p", "no:cacheprovider", "--no-strict-data-files"]
-    options += ["-p", "no:xdist", "--rootdir", job["tree"], "-c", os.path.join(job["tree"], "pytest.ini"), "-m", marks]
+    options += [
+        "--continue-on-collection-errors",
+        "-p",
+        "no:xdist",
+        "--rootdir",
+        job["tree"],
+        "-c",
+        os.path.join(job["tree"], "pytest.ini"),
+        "-m",
+        marks,
+    ]
     code = pytest.main([*options, *files], plugins=[recorder])
     for name in {job["module"], *(p.partition(":")[0] for p in job["preload"])} - {"pandas"}:
         count = counters(name)
