@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=float, default=1e7)
     parser.add_argument("--engines", default=",".join(ENGINES), help="also: polars-in-memory")
-    parser.add_argument("--tasks", default="", help=f"comma-separated, all when left out: {'; '.join(TASKS)}")
+    parser.add_argument("--tasks", default="", help=f"separated by semicolons, all when left out: {'; '.join(TASKS)}")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "dbbench.json")
     args = parser.parse_args(argv)
