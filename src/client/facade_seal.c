@@ -16,95 +16,98 @@ struct seal {
   PyObject *parts; /* tuple: manager, blocks, axes…, per block values and storages */
 };
 
-static bool is_numpy(PyObject *values)
+/* The parts of a manager are walked in a fixed order, either collected (saved == NULL) or compared with `saved`. */
+struct walk {
+  PyObject *collected; /* list */
+  PyObject *saved;     /* tuple */
+  Py_ssize_t at;
+};
+
+/* One part (borrowed; NULL stands for absent). 0 to go on, -1 to stop: changed, or an exception is set. */
+static int visit_part(struct walk *w, PyObject *part)
 {
-  return strcmp(Py_TYPE(values)->tp_name, "numpy.ndarray") == 0;
+  if (!part)
+    part = Py_None;
+  if (!w->saved)
+    return PyList_Append(w->collected, part);
+  bool same = w->at < PyTuple_GET_SIZE(w->saved) && PyTuple_GET_ITEM(w->saved, w->at) == part;
+  w->at++;
+  return same ? 0 : -1;
 }
 
-/* Appends the storages of an extension array; absent ones are marked by None. */
-static int append_storages(PyObject *list, PyObject *values)
+/* An attribute that may be absent: no exception is made for it. */
+static int visit_attr(struct walk *w, PyObject *obj, PyObject *name)
 {
-  for (int i = 0; i < N_STORAGE; i++) {
-    PyObject *part = NULL;
-    if (!storage_str[i] && !(storage_str[i] = PyUnicode_InternFromString(storage_names[i])))
-      return -1;
-    part = PyObject_GenericGetAttr(values, storage_str[i]);
-    if (!part) {
-      PyErr_Clear();
-      part = Py_NewRef(Py_None);
-    }
-    int rc = PyList_Append(list, part);
-    Py_DECREF(part);
-    if (rc < 0)
-      return -1;
-  }
-  return 0;
-}
-
-/* Appends an axis and its names, which pandas changes in place. */
-static int append_axis(PyObject *list, PyObject *axis)
-{
-  if (PyList_Append(list, axis) < 0)
+  PyObject *part = NULL;
+#if PY_VERSION_HEX >= 0x030D0000
+  if (PyObject_GetOptionalAttr(obj, name, &part) < 0)
     return -1;
-  PyObject *names = PyObject_GenericGetAttr(axis, tr_str.names); /* a MultiIndex has a list of them */
-  int rc = 0;
-  if (names && PyList_Check(names)) {
-    for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(names); i++)
-      rc = PyList_Append(list, PyList_GET_ITEM(names, i));
-  } else {
-    PyErr_Clear();
-    PyObject *name = PyObject_GenericGetAttr(axis, tr_str.name);
-    if (!name)
-      PyErr_Clear();
-    rc = PyList_Append(list, name ? name : Py_None);
-    Py_XDECREF(name);
-  }
-  Py_XDECREF(names);
+#else
+  if (_PyObject_LookupAttr(obj, name, &part) < 0)
+    return -1;
+#endif
+  int rc = visit_part(w, part);
+  Py_XDECREF(part);
   return rc;
 }
 
-static int append_block(PyObject *list, PyObject *block)
+/* A block's values, and what an extension array stores its data in. */
+static int visit_block(struct walk *w, PyObject *block)
 {
   PyObject *values = PyObject_GetAttr(block, tr_str.values);
-  if (!values)
-    return -1;
-  int rc = PyList_Append(list, values);
-  if (rc == 0 && !is_numpy(values))
-    rc = append_storages(list, values);
-  Py_DECREF(values);
+  int rc = values ? visit_part(w, values) : -1;
+  bool storages = rc == 0 && strcmp(Py_TYPE(values)->tp_name, "numpy.ndarray") != 0;
+  for (int i = 0; storages && rc == 0 && i < N_STORAGE; i++)
+    rc = storage_str[i] || (storage_str[i] = PyUnicode_InternFromString(storage_names[i]))
+           ? visit_attr(w, values, storage_str[i])
+           : -1;
+  Py_XDECREF(values);
   return rc;
 }
 
-/* Lists the identities of a manager, in a fixed order. */
-static PyObject *list_parts(PyObject *mgr)
+/* An axis and its names, which pandas changes in place; a MultiIndex has a list of them. */
+static int visit_axis(struct walk *w, PyObject *axis)
 {
-  PyObject *list = PyList_New(0), *blocks = NULL, *axes = NULL, *fixed = NULL;
-  int rc = -1;
-  if (!list || PyList_Append(list, mgr) < 0 || !(blocks = PyObject_GetAttr(mgr, tr_str.blocks)) ||
-      PyList_Append(list, blocks) < 0 || !(axes = PyObject_GetAttr(mgr, tr_str.axes)) || !PyList_Check(axes) ||
-      !PyTuple_Check(blocks))
-    goto done;
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(axes); i++)
-    if (append_axis(list, PyList_GET_ITEM(axes, i)) < 0)
-      goto done;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(blocks); i++)
-    if (append_block(list, PyTuple_GET_ITEM(blocks, i)) < 0)
-      goto done;
-  rc = 0;
-done:
+  PyObject *names = NULL;
+  int rc = visit_part(w, axis);
+  if (rc < 0)
+    return rc;
+  if (!(names = PyObject_GenericGetAttr(axis, tr_str.names))) {
+    PyErr_Clear();
+    return visit_attr(w, axis, tr_str.name);
+  }
+  for (Py_ssize_t i = 0; PyList_Check(names) && rc == 0 && i < PyList_GET_SIZE(names); i++)
+    rc = visit_part(w, PyList_GET_ITEM(names, i));
+  Py_DECREF(names);
+  return rc;
+}
+
+static int visit_manager(struct walk *w, PyObject *mgr)
+{
+  PyObject *blocks = NULL, *axes = NULL;
+  int rc = visit_part(w, mgr);
+  if (rc == 0 && (!(blocks = PyObject_GetAttr(mgr, tr_str.blocks)) || !(axes = PyObject_GetAttr(mgr, tr_str.axes))))
+    rc = -1;
+  if (rc == 0 && (!PyTuple_Check(blocks) || !PyList_Check(axes))) {
+    PyErr_SetString(PyExc_TypeError, "not a pandas manager");
+    rc = -1;
+  }
+  if (rc == 0)
+    rc = visit_part(w, blocks);
+  for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(axes); i++)
+    rc = visit_axis(w, PyList_GET_ITEM(axes, i));
+  for (Py_ssize_t i = 0; rc == 0 && i < PyTuple_GET_SIZE(blocks); i++)
+    rc = visit_block(w, PyTuple_GET_ITEM(blocks, i));
   Py_XDECREF(blocks);
   Py_XDECREF(axes);
-  if (rc == 0)
-    fixed = PyList_AsTuple(list);
-  else if (!PyErr_Occurred())
-    PyErr_SetString(PyExc_TypeError, "not a pandas manager");
-  Py_XDECREF(list);
-  return fixed;
+  return rc;
 }
 
 PyObject *tr_client_seal_new(PyObject *mgr)
 {
-  PyObject *parts = list_parts(mgr);
+  struct walk w = {.collected = PyList_New(0)};
+  PyObject *parts = w.collected && visit_manager(&w, mgr) == 0 ? PyList_AsTuple(w.collected) : NULL;
+  Py_XDECREF(w.collected);
   if (!parts)
     return NULL;
   struct seal *self = PyObject_GC_New(struct seal, &tr_client_seal_type);
@@ -119,22 +122,14 @@ PyObject *tr_client_seal_new(PyObject *mgr)
 
 bool tr_client_seal_holds(PyObject *seal, PyObject *mgr)
 {
-  if (Py_TYPE(seal) != &tr_client_seal_type)
+  if (Py_TYPE(seal) != &tr_client_seal_type || !((struct seal *)seal)->parts)
     return false;
-  PyObject *saved = ((struct seal *)seal)->parts;
-  if (!saved || PyTuple_GET_ITEM(saved, 0) != mgr)
-    return false;
-  PyObject *now = list_parts(mgr);
-  if (!now) {
+  struct walk w = {.saved = Py_NewRef(((struct seal *)seal)->parts)};
+  bool holds = visit_manager(&w, mgr) == 0 && w.at == PyTuple_GET_SIZE(w.saved);
+  Py_DECREF(w.saved);
+  if (PyErr_Occurred())
     PyErr_Clear();
-    return false;
-  }
-  Py_ssize_t n = PyTuple_GET_SIZE(saved);
-  bool same = PyTuple_GET_SIZE(now) == n;
-  for (Py_ssize_t i = 0; same && i < n; i++)
-    same = PyTuple_GET_ITEM(saved, i) == PyTuple_GET_ITEM(now, i);
-  Py_DECREF(now);
-  return same;
+  return holds;
 }
 
 static int seal_traverse(PyObject *self, visitproc visit, void *arg)

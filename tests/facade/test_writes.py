@@ -176,6 +176,27 @@ def test_an_unchanged_object_keeps_its_handle(fake: object) -> None:
     assert terality.native.native_of(df) is first
 
 
+def test_the_seal_of_every_dtype_holds_until_a_write(fake: object) -> None:
+    stamps = pd.date_range("2020-01-01", periods=3)
+    columns = {
+        "tz": stamps.tz_localize("UTC"), "period": stamps.to_period("D"), "delta": stamps - stamps[0],
+        "interval": pd.interval_range(0, 3), "Int64": pd.array([1, None, 3], dtype="Int64"),
+        "text": pd.array(["x", None, "y"], dtype="string"), "python": pd.array(["x", "y", "z"], dtype="string[python]"),
+        "category": pd.Categorical(["x", "y", "x"]), "object": [1, "x", None],
+        "arrow": pd.array([1, 2, 3], dtype="int64[pyarrow]"), "complex": [1j, 2j, 3j],
+    }  # fmt: skip
+    for name, values in columns.items():
+        s = pd.Series(values, index=pd.MultiIndex.from_product([["k"], [1, 2, 3]], names=["a", "b"]))
+        first = terality.native.native_of(s)
+        repr(s), s.isna(), s.copy(), s.iloc[0]
+        assert terality.native.native_of(s) is first, name
+        s.iloc[0] = s.iloc[1]
+        assert terality.native.native_of(s) is not first, name
+        first = terality.native.native_of(s)
+        s.index.names = ["a", "c"]
+        assert terality.native.native_of(s) is not first, name
+
+
 def test_series_renamed_in_place(fake: object) -> None:
     s, _ = lazy(small()["a"])
     s.name = "z"
