@@ -227,9 +227,9 @@ class Table(Native):
         labelled : bool
             Range labels become a column too: rows are about to be dropped or reordered.
         """
+        if labelled and isinstance(self.rows, Range):
+            return self.numbered().flat()
         rows = self.current_rows()
-        if labelled and isinstance(rows, Range):
-            rows = Keys([self.row_labels_expr(rows)], [np.dtype("int64")], [rows.name], ranged=True)
         whole = Table(self.rel, self.exprs, self.dtypes, self.columns if self.is_frame else None, rows, self.name)
         wanted = [*self.exprs, *rows.exprs]
         if len(wanted) == self.rel.n_cols and all(e.column == i for i, e in enumerate(wanted)):
@@ -237,17 +237,24 @@ class Table(Native):
         rel = _engine.node("PROJECT", (self.rel,), tuple(wanted))
         return whole.over(rel)
 
-    def row_labels_expr(self, rows: Range) -> Any:
-        """Give the labels of a range as an expression."""
-        if self.rel.kind == "PARQUET":
-            number = _engine.col(self.rel, self.rel.n_cols - 1)
+    def numbered(self) -> Table:
+        """Give this table with range labels as a column of the node (:class:`Keys`); others stay as they are."""
+        rows = self.current_rows()
+        if isinstance(rows, Keys):
+            return self
+        params = (rows.start, rows.step)
+
+        def apply(rel: _engine.Rel) -> _engine.Rel:
+            cols = [_engine.col(rel, i) for i in range(rel.n_cols)]
+            return _engine.node("PROJECT", (rel,), (*cols, _engine.op("ROW_NUMBER", (), params)))
+
+        if self.rel.kind == "PARQUET" and params == (0, 1):
+            out, label = self.on(self.rel, self.recipe), _engine.col(self.rel, self.rel.n_cols - 1)
         else:
-            number = _engine.op("ROW_NUMBER", ())
-        if rows.step != 1:
-            number = _engine.op("MUL", (number, _engine.lit(rows.step, "int64", False)))
-        if rows.start != 0:
-            number = _engine.op("ADD", (number, _engine.lit(rows.start, "int64", False)))
-        return number
+            out = self.extended(apply)
+            label = _engine.col(out.rel, out.rel.n_cols - 1)
+        out.rows = Keys([label], [np.dtype("int64")], [rows.name], ranged=True)
+        return out
 
     def settled(self) -> Table:
         """Give this table with every dtype certain, computing it when the data decides (design: execution points)."""

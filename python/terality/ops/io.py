@@ -8,7 +8,6 @@ import json
 import os
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pandas import DataFrame, Index, RangeIndex
 
@@ -150,8 +149,8 @@ def _columns_to_write(table: Table, index: bool | None) -> tuple[Table, list[str
     rows = table.current_rows()
     if index is False or (index is None and isinstance(rows, Range)):
         return table.frame(table.exprs, table.dtypes, table.columns), names, []
-    keys = [table.row_labels_expr(rows)] if isinstance(rows, Range) else list(rows.exprs)
-    dtypes = [np.dtype("int64")] if isinstance(rows, Range) else list(rows.dtypes)
+    table = table.numbered()
+    keys, dtypes = list(table.rows.exprs), list(table.rows.dtypes)
     fields = [name if isinstance(name, str) else f"__index_level_{i}__" for i, name in enumerate(table.index_names)]
     if any(name is not None and not isinstance(name, str) for name in table.index_names):
         raise Fallback("index names that are not text")
@@ -227,9 +226,8 @@ def _csv_columns(table: Table, index: bool) -> tuple[Table, list[str]]:
         raise Fallback("column labels that are not text")
     if not index:
         return table, list(table.columns)
-    rows = table.current_rows()
-    keys = [table.row_labels_expr(rows)] if isinstance(rows, Range) else list(rows.exprs)
-    dtypes = [np.dtype("int64")] if isinstance(rows, Range) else list(rows.dtypes)
+    table = table.numbered()
+    keys, dtypes = list(table.rows.exprs), list(table.rows.dtypes)
     names = ["" if name is None else str(name) for name in table.index_names]
     whole = table.frame([*keys, *table.exprs], [*dtypes, *table.dtypes], Index(range(len(keys) + len(table.exprs))))
     return whole, [*names, *table.columns]

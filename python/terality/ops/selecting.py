@@ -23,20 +23,10 @@ MOST_EXPRS = 200
 
 def filtered(table: Table, mask: Any) -> Table:
     """Give the rows of a table where a bool expression over the same node holds."""
-    rows = table.current_rows()
-    rel = table.rel
-    if isinstance(rows, Range):
-        label = table.row_labels_expr(rows)
-        if rel.kind == "PARQUET":
-            key = label
-        else:
-            cols = [_engine.col(rel, i) for i in range(rel.n_cols)]
-            rel = _engine.node("PROJECT", (rel,), (*cols, label))
-            key = _engine.col(rel, rel.n_cols - 1)
-        rows = Keys([key], [np.dtype("int64")], [rows.name], ranged=True)
-    rel = _engine.node("FILTER", (rel,), (mask,))
+    table = table.numbered()
+    rel = _engine.node("FILTER", (table.rel,), (mask,))
     columns = table.columns if table.is_frame else None
-    return Table(rel, table.exprs, table.dtypes, columns, rows, table.name)
+    return Table(rel, table.exprs, table.dtypes, columns, table.current_rows(), table.name)
 
 
 def sliced(table: Table, start: int, stop: int | None, step: int = 1) -> Table:
@@ -366,13 +356,9 @@ def relabelled(table: Table) -> Table:
 def unindexed(table: Table) -> Table:
     """Give the frame with its row labels as first columns, named as pandas names them."""
     labels = table.skeleton().reset_index().columns
+    table = table.numbered()
     rows = table.current_rows()
-    if isinstance(rows, Range):
-        exprs, dtypes = [table.row_labels_expr(rows)], [np.dtype("int64")]
-    else:
-        exprs, dtypes = list(rows.exprs), list(rows.dtypes)
-    out = relabelled(table)
-    return out.frame([*exprs, *table.exprs], [*dtypes, *table.dtypes], labels)
+    return relabelled(table).frame([*rows.exprs, *table.exprs], [*rows.dtypes, *table.dtypes], labels)
 
 
 @native("Series.reset_index")
@@ -387,11 +373,9 @@ def reset_index_series(self: Series, level: Any = None, *, drop: bool = False, n
         raise Fallback("name")
     skeleton = table.skeleton()
     labels = (skeleton.reset_index() if name is None else skeleton.reset_index(name=name)).columns
-    frame = table.frame(table.exprs, table.dtypes, labels[-1:])
+    table = table.numbered()
     rows = table.current_rows()
-    keys = [table.row_labels_expr(rows)] if isinstance(rows, Range) else list(rows.exprs)
-    key_dtypes = [np.dtype("int64")] if isinstance(rows, Range) else list(rows.dtypes)
-    return result(relabelled(frame).frame([*keys, *frame.exprs], [*key_dtypes, *frame.dtypes], labels), self)
+    return result(relabelled(table).frame([*rows.exprs, *table.exprs], [*rows.dtypes, *table.dtypes], labels), self)
 
 
 @native("DataFrame.set_index")

@@ -160,7 +160,7 @@ struct tr_frame {
   int n_cols;
   struct tr_array **cols; /* n_cols references */
 };
-/* Adds references to cols. n_cols may be 0. */
+/* Adds references to cols. n_cols may be 0; a NULL slot is a column that was not computed. */
 TR_MUST_USE enum tr_status tr_frame_new(int64_t n_rows, int n_cols, struct tr_array *const *cols, struct tr_frame **out,
                                         struct tr_error *err);
 struct tr_frame *tr_frame_ref(struct tr_frame *f);

@@ -7,7 +7,7 @@ enum tr_status tr_frame_new(int64_t n_rows, int n_cols, struct tr_array *const *
   *out = NULL;
   void *p, *list = NULL;
   for (int i = 0; i < n_cols; i++)
-    if (cols[i]->length != n_rows)
+    if (cols[i] && cols[i]->length != n_rows)
       return tr_fail(err, TR_EXC_VALUE, "column %d has %lld rows where %lld were expected", i,
                      (long long)cols[i]->length, (long long)n_rows);
   TR_TRY(tr_mem_alloc(sizeof(struct tr_frame), &p, err));

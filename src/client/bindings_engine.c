@@ -1,0 +1,207 @@
+/* Errors, contexts and options of the engine's bindings, and their registration. See bindings.h. */
+#include "bindings.h"
+#include "base/mem.h"
+#include "engine_bindings.h"
+#include "facade.h"
+#include <errno.h>
+
+static struct {
+  int threads;
+  int64_t morsel_rows;
+  int hash_zero, no_optimise;
+} settings;
+
+static PyObject *class_of(const char *module, const char *name) {
+  PyObject *m = PyImport_ImportModule(module);
+  PyObject *c = m ? PyObject_GetAttrString(m, name) : NULL;
+  Py_XDECREF(m);
+  return c;
+}
+
+static PyObject *exception_class(enum tr_exc exc) {
+  switch (exc) {
+  case TR_EXC_VALUE: return Py_NewRef(PyExc_ValueError);
+  case TR_EXC_TYPE: return Py_NewRef(PyExc_TypeError);
+  case TR_EXC_KEY: return Py_NewRef(PyExc_KeyError);
+  case TR_EXC_INDEX: return Py_NewRef(PyExc_IndexError);
+  case TR_EXC_MEMORY: return Py_NewRef(PyExc_MemoryError);
+  case TR_EXC_OS: return Py_NewRef(PyExc_OSError);
+  case TR_EXC_OVERFLOW: return Py_NewRef(PyExc_OverflowError);
+  case TR_EXC_PARSER: return class_of("pandas.errors", "ParserError");
+  case TR_EXC_EMPTY_DATA: return class_of("pandas.errors", "EmptyDataError");
+  case TR_EXC_MERGE: return class_of("pandas.errors", "MergeError");
+  case TR_EXC_ARROW_INVALID: return class_of("pyarrow.lib", "ArrowInvalid");
+  default: return Py_NewRef(PyExc_RuntimeError);
+  }
+}
+
+static PyObject *raise_os(const struct tr_error *err) {
+  const char *strerror_text = strerror(err->os_errno);
+  PyObject *e = PyObject_CallFunction(PyExc_OSError, "iss", err->os_errno, strerror_text, err->text);
+  if (e) {
+    PyErr_SetObject((PyObject *)Py_TYPE(e), e);
+    Py_DECREF(e);
+  }
+  return NULL;
+}
+
+PyObject *tr_client_raise(enum tr_status st, const struct tr_error *err) {
+  if (PyErr_Occurred()) return NULL;
+  if (st == TR_CANCELLED) {
+    PyErr_SetNone(PyExc_KeyboardInterrupt);
+    return NULL;
+  }
+  PyObject *text = PyUnicode_DecodeUTF8(err->text, (Py_ssize_t)strlen(err->text), "replace");
+  PyObject *cls = NULL;
+  if (!text) return NULL;
+  if (st == TR_UNSUPPORTED) cls = tr_client.fallback_exc ? Py_NewRef(tr_client.fallback_exc) : Py_NewRef(PyExc_NotImplementedError);
+  else if (err->exc == TR_EXC_OS && err->os_errno) {
+    Py_DECREF(text);
+    return raise_os(err);
+  } else if (err->exc == TR_EXC_UNICODE) cls = Py_NewRef(PyExc_ValueError);
+  else cls = exception_class(err->exc);
+  if (cls) PyErr_SetObject(cls, text);
+  Py_XDECREF(cls);
+  Py_DECREF(text);
+  return NULL;
+}
+
+/* Runs on the calling thread between morsels, without the GIL. */
+static bool poll_signals(void *arg) {
+  struct tr_py_call *call = arg;
+  PyEval_RestoreThread(call->saved);
+  bool stop = PyErr_CheckSignals() != 0;
+  call->saved = PyEval_SaveThread();
+  return stop;
+}
+
+void tr_client_begin(struct tr_py_call *call) {
+  tr_ctx_init(&call->ctx);
+  if (settings.threads > 0) call->ctx.threads = settings.threads;
+  if (settings.morsel_rows > 0) call->ctx.morsel_rows = settings.morsel_rows;
+  call->ctx.hash_zero = settings.hash_zero != 0;
+  call->ctx.optimise = !settings.no_optimise;
+  call->ctx.poll = poll_signals;
+  call->ctx.poll_arg = call;
+  memset(&call->err, 0, sizeof call->err);
+  call->saved = PyEval_SaveThread();
+}
+
+void tr_client_end(struct tr_py_call *call) { PyEval_RestoreThread(call->saved); }
+
+PyObject *tr_client_dtype_name(struct tr_dtype t) {
+  if (t.kind == TR_CATEGORY && t.ordered) return PyUnicode_InternFromString("category[ordered]");
+  return PyUnicode_InternFromString(tr_dtype_name(t));
+}
+
+bool tr_client_dtype_arg(PyObject *name, struct tr_dtype *out) {
+  const char *s = PyUnicode_AsUTF8(name);
+  if (!s) return false;
+  if (strcmp(s, "category[ordered]") == 0) {
+    *out = (struct tr_dtype){.kind = TR_CATEGORY, .ordered = 1};
+    return true;
+  }
+  if (tr_dtype_parse(s, out)) return true;
+  PyErr_Format(PyExc_ValueError, "unknown dtype %R", name);
+  return false;
+}
+
+bool tr_client_scalar_arg(PyObject *value, struct tr_dtype t, struct tr_scalar *out) {
+  memset(out, 0, sizeof *out);
+  out->dtype = t;
+  if (value == Py_None) {
+    out->is_null = true;
+    return true;
+  }
+  if (t.kind == TR_STR || t.kind == TR_CATEGORY) {
+    Py_ssize_t n;
+    out->s.ptr = PyUnicode_AsUTF8AndSize(value, &n);
+    out->s.len = n;
+    return out->s.ptr != NULL;
+  }
+  if (tr_kind_is_float(t.kind)) {
+    out->f = PyFloat_AsDouble(value);
+    return !(out->f == -1.0 && PyErr_Occurred());
+  }
+  if (tr_kind_is_int(t.kind) && !tr_kind_is_signed(t.kind)) {
+    out->u = PyLong_AsUnsignedLongLong(value);
+    return !(out->u == UINT64_MAX && PyErr_Occurred());
+  }
+  out->i = PyLong_AsLongLong(value);
+  return !(out->i == -1 && PyErr_Occurred());
+}
+
+const char **tr_client_strings_arg(PyObject *seq, int *n) {
+  PyObject *fast = PySequence_Fast(seq, "a list of str is needed");
+  if (!fast) return NULL;
+  *n = (int)PySequence_Fast_GET_SIZE(fast);
+  const char **s = malloc(sizeof *s * (size_t)(*n + 1));
+  if (!s) PyErr_NoMemory();
+  for (int i = 0; s && i < *n; i++) {
+    s[i] = PyUnicode_AsUTF8(PySequence_Fast_GET_ITEM(fast, i));
+    if (!s[i]) {
+      free(s);
+      s = NULL;
+    }
+  }
+  Py_DECREF(fast); /* the caller keeps seq, hence the texts, alive */
+  return s;
+}
+
+static PyObject *set_execution(PyObject *self, PyObject *args, PyObject *kwargs) {
+  static char *names[] = {"threads", "morsel_rows", "hash_zero", "optimise", NULL};
+  int threads = 0, hash_zero = 0, optimise = 1;
+  long long morsel_rows = 0;
+  (void)self;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iLpp", names, &threads, &morsel_rows, &hash_zero, &optimise)) return NULL;
+  if (threads < 0 || threads > TR_MAX_THREADS || morsel_rows < 0)
+    return PyErr_Format(PyExc_ValueError, "threads must be 0..%d and morsel_rows >= 0", TR_MAX_THREADS);
+  settings.threads = threads;
+  settings.morsel_rows = morsel_rows;
+  settings.hash_zero = hash_zero;
+  settings.no_optimise = !optimise;
+  Py_RETURN_NONE;
+}
+
+static PyObject *memory(PyObject *self, PyObject *unused) {
+  (void)self, (void)unused;
+  return Py_BuildValue("{s:n,s:n,s:n}", "budget", (Py_ssize_t)tr_mem_budget(), "used", (Py_ssize_t)tr_mem_used(), "peak",
+                       (Py_ssize_t)tr_mem_peak());
+}
+
+static PyObject *set_memory_budget(PyObject *self, PyObject *arg) {
+  (void)self;
+  size_t n = PyLong_AsSize_t(arg);
+  if (n == (size_t)-1 && PyErr_Occurred()) return NULL;
+  tr_mem_set_budget(n);
+  Py_RETURN_NONE;
+}
+
+static PyObject *trim_memory(PyObject *self, PyObject *unused) {
+  (void)self, (void)unused;
+  tr_mem_trim();
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef engine_functions[] = {
+    {"set_execution", (PyCFunction)(void (*)(void))set_execution, METH_VARARGS | METH_KEYWORDS,
+     "set_execution(threads=0, morsel_rows=0, hash_zero=False, optimise=True)\n\nHow queries run from now on; 0 = default. For tests."},
+    {"memory", memory, METH_NOARGS, "memory()\n\nBytes: budget, used and peak of the engine's allocator."},
+    {"set_memory_budget", set_memory_budget, METH_O, "set_memory_budget(bytes)\n\n0 = default (60 % of the cgroup or machine)."},
+    {"trim_memory", trim_memory, METH_NOARGS, "trim_memory()\n\nGives cached free memory back to the operating system."},
+    {NULL, NULL, 0, NULL}};
+
+int tr_client_add_engine(PyObject *module) {
+  PyTypeObject *types[] = {&tr_client_expr_type, &tr_client_rel_type, &tr_client_frame_type, &tr_client_array_type};
+  const char *names[] = {"Expr", "Rel", "Frame", "Array"};
+  for (int i = 0; i < 4; i++) {
+    if (PyType_Ready(types[i]) < 0) return -1;
+    if (PyModule_AddObjectRef(module, names[i], (PyObject *)types[i]) < 0) return -1;
+  }
+  if (PyModule_AddFunctions(module, engine_functions) < 0) return -1;
+  if (PyModule_AddFunctions(module, tr_client_expr_functions) < 0) return -1;
+  if (PyModule_AddFunctions(module, tr_client_rel_functions) < 0) return -1;
+  if (PyModule_AddFunctions(module, tr_client_array_functions) < 0) return -1;
+  if (PyModule_AddFunctions(module, tr_client_io_functions) < 0) return -1;
+  return PyModule_AddIntConstant(module, "ENGINE_ABI", 1);
+}

@@ -1,0 +1,109 @@
+/* Leaves: frames in memory and Parquet files, and the Parquet scan with its row-number column. */
+#include "data/exec/exec_int.h"
+#include <stdlib.h>
+#include <string.h>
+
+static void release_frame(void *f) { tr_frame_unref(f); }
+
+enum tr_status tr_exec_frame_source(struct tr_frame *f, const char *name, struct tr_rel **out, struct tr_error *err) {
+  struct tr_rel_col *cols = calloc((size_t)f->n_cols + 1, sizeof *cols);
+  if (!cols) return tr_fail_memory(err, sizeof *cols);
+  for (int i = 0; i < f->n_cols; i++) {
+    if (!f->cols[i]) continue;
+    bool can = !tr_kind_is_int(f->cols[i]->dtype.kind) && f->cols[i]->dtype.kind != TR_BOOL;
+    cols[i] = (struct tr_rel_col){.dtype = f->cols[i]->dtype, .maybe_null = can && tr_array_null_count(f->cols[i]) != 0};
+  }
+  enum tr_status st = tr_rel_source(TR_REL_FRAME, cols, f->n_cols, f->n_rows, tr_frame_ref(f), release_frame, name, out, err);
+  free(cols);
+  return st;
+}
+
+static void release_parquet(void *source) {
+  struct tr_parquet_source *s = source;
+  for (int i = 0; i < s->n_files; i++) tr_parquet_close(s->files[i]);
+  free(s->files);
+  free(s);
+}
+
+/* Adds what file f tells of its columns; every file must have the first one's names and dtypes. */
+static enum tr_status merge_schema(const struct tr_parquet_file *first, const struct tr_parquet_file *f, struct tr_rel_col *cols,
+                                   struct tr_error *err) {
+  if (f->n_cols != first->n_cols)
+    return tr_unsupported(err, "Parquet files of different schema: '%s' has %d columns, '%s' has %d", first->path, first->n_cols,
+                          f->path, f->n_cols);
+  for (int i = 0; i < f->n_cols; i++) {
+    if (strcmp(f->cols[i].name, first->cols[i].name) != 0 || !tr_dtype_eq(f->cols[i].dtype, first->cols[i].dtype))
+      return tr_unsupported(err, "Parquet files of different schema: column '%s' of '%s'", f->cols[i].name, f->path);
+    cols[i].dtype = f->cols[i].dtype;
+    if (f->cols[i].maybe_float) cols[i].unsettled = true;
+    bool can = !tr_kind_is_int(cols[i].dtype.kind) && cols[i].dtype.kind != TR_BOOL;
+    if (!can) continue;
+    for (int g = 0; g < f->n_row_groups; g++) {
+      const struct tr_parquet_stats *s = &f->stats[g * f->n_cols + i];
+      bool none = s->has_null_count && s->null_count == 0 && !tr_kind_is_float(cols[i].dtype.kind);
+      if (!none) cols[i].maybe_null = true;
+    }
+  }
+  return TR_OK;
+}
+
+enum tr_status tr_exec_parquet_source(const char *const *paths, int n_paths, struct tr_rel **out, struct tr_error *err) {
+  enum tr_status st = TR_OK;
+  struct tr_rel_col *cols = NULL;
+  int64_t n_rows = 0;
+  struct tr_parquet_source *s = calloc(1, sizeof *s);
+  if (s) s->files = calloc((size_t)n_paths, sizeof *s->files);
+  if (!s || !s->files) {
+    free(s);
+    return tr_fail_memory(err, sizeof *s);
+  }
+  for (int i = 0; i < n_paths; i++) {
+    TR_GOTO(st, tr_parquet_open(paths[i], &s->files[i], err));
+    s->n_files++;
+    n_rows += s->files[i]->n_rows;
+    if (i == 0) cols = calloc((size_t)s->files[0]->n_cols + 1, sizeof *cols);
+    if (!cols) TR_GOTO(st, tr_fail_memory(err, sizeof *cols));
+    TR_GOTO(st, merge_schema(s->files[0], s->files[i], cols, err));
+  }
+  int n_cols = s->files[0]->n_cols;
+  cols[n_cols] = (struct tr_rel_col){.dtype = tr_dtype_of(TR_I64)};
+  st = tr_rel_source(TR_REL_PARQUET, cols, n_cols + 1, n_rows, s, release_parquet, paths[0], out, err);
+  free(cols);
+  return st;
+done:
+  free(cols);
+  release_parquet(s);
+  return st;
+}
+
+static enum tr_status row_numbers(int64_t n, struct tr_array **out, struct tr_error *err) {
+  TR_TRY(tr_array_new(tr_dtype_of(TR_I64), n, out, err));
+  int64_t *v = tr_array_data(*out);
+  for (int64_t i = 0; i < n; i++) v[i] = i;
+  return TR_OK;
+}
+
+enum tr_status tr_op_scan_parquet(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
+  (void)in;
+  const struct tr_rel *r = node->rel;
+  struct tr_parquet_source *s = r->source;
+  int n_file_cols = r->n_cols - 1, k = 0;
+  int *cols = malloc(sizeof *cols * (size_t)r->n_cols);
+  struct tr_frame *got = NULL;
+  enum tr_status st = TR_OK;
+  if (!cols) return tr_fail_memory(err, sizeof *cols);
+  for (int i = 0; i < s->n_files; i++) TR_GOTO(st, tr_parquet_unchanged(s->files[i], err));
+  const struct tr_frame *old = r->kept;
+  for (int i = 0; i < n_file_cols; i++)
+    if (node->need[i] && !(old && old->cols[i])) cols[k++] = i;
+  TR_GOTO(st, tr_node_begin(node, r->n_rows, err));
+  if (k) TR_GOTO(st, tr_parquet_read(ctx, s->files, s->n_files, NULL, cols, k, &got, err));
+  for (int i = 0; i < k; i++) node->out->cols[cols[i]] = tr_array_ref(got->cols[i]);
+  for (int i = 0; i < n_file_cols; i++)
+    if (node->need[i] && !node->out->cols[i]) node->out->cols[i] = tr_array_ref(old->cols[i]);
+  if (node->need[n_file_cols]) TR_GOTO(st, row_numbers(r->n_rows, &node->out->cols[n_file_cols], err));
+done:
+  tr_frame_unref(got);
+  free(cols);
+  return st;
+}
