@@ -78,7 +78,8 @@ struct tr_expr {
 /* Column `column` of dtype `dtype`. Gives a reference. */
 TR_MUST_USE enum tr_status tr_expr_col(int32_t column, struct tr_dtype dtype, bool maybe_null, struct tr_expr **out, struct tr_error *err);
 /* Copies the scalar (and its text). `weak`: a Python int/float/bool that takes the other side's dtype (NEP 50). Strong scalars
- * (numpy scalars, Timestamps) promote as arrays do. */
+ * promote as arrays do: Timestamps and, in comparisons only, numpy scalars (pandas turns numpy scalars into Python ones
+ * before arithmetic, so they are weak there). */
 TR_MUST_USE enum tr_status tr_expr_lit(const struct tr_scalar *value, bool weak, struct tr_expr **out, struct tr_error *err);
 
 /* What an op needs besides its arguments; all zero by default; texts are copied. */

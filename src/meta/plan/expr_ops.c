@@ -62,7 +62,10 @@ static enum tr_status settle_weak(struct tr_infer *in, int k, enum tr_kind other
   const struct tr_scalar *s = &in->args[k]->lit;
   if (tr_kind_is_float(other)) return tr_infer_retype(in, k, other, err);
   if (tr_kind_is_float(s->dtype.kind)) return tr_infer_retype(in, k, TR_F64, err);
-  if (other == TR_BOOL || !tr_kind_is_int(other)) return tr_infer_retype(in, k, (enum tr_kind)s->dtype.kind, err);
+  if (other == TR_BOOL || !tr_kind_is_int(other)) {
+    if (s->dtype.kind == TR_U64) return tr_unsupported(err, "Python integer out of bounds for int64");
+    return tr_infer_retype(in, k, TR_I64, err);
+  }
   if (int_fits(s, other)) return tr_infer_retype(in, k, other, err);
   if (exact) return tr_infer_retype(in, k, (enum tr_kind)s->dtype.kind, err);
   return tr_unsupported(err, "Python integer out of bounds for %s", tr_dtype_name(tr_dtype_of(other)));
@@ -83,6 +86,7 @@ static bool is_zero_lit(const struct tr_expr *e) { return e->op == TR_OP_LIT && 
 static enum tr_status divisor_rule(struct tr_infer *in, enum tr_kind t, struct tr_error *err) {
   const struct tr_expr *y = in->args[1];
   if (t == TR_F64 || (t == TR_F32 && in->op == TR_OP_MOD)) return TR_OK;
+  if (in->op == TR_OP_MOD && y->dtype.kind == TR_BOOL) return TR_OK; /* pandas leaves numpy's 0 */
   if (is_zero_lit(y)) return tr_unsupported(err, "division by the literal zero");
   in->depends = y->op != TR_OP_LIT;
   if (in->depends) in->maybe_null = true;
@@ -101,6 +105,7 @@ static enum tr_status number_arith(struct tr_infer *in, struct tr_error *err) {
   const struct tr_expr *x = in->args[0], *y = in->args[1];
   enum tr_kind t = tr_kind_common((enum tr_kind)x->dtype.kind, (enum tr_kind)y->dtype.kind);
   if (t == TR_BOOL && op != TR_OP_ADD && op != TR_OP_MUL) return tr_infer_refuse(in, err);
+  if (op == TR_OP_POW && x->dtype.kind == TR_BOOL && y->op == TR_OP_LIT) return tr_infer_refuse(in, err); /* numpy: ** 2 is int8 */
   bool both_int = !tr_kind_is_float(x->dtype.kind) && !tr_kind_is_float(y->dtype.kind);
   if (op == TR_OP_TRUEDIV && both_int) t = TR_F64;
   in->dtype = tr_dtype_of(t);

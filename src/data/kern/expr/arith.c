@@ -149,6 +149,8 @@ static void pow_f32(struct tr_call *c) {
   const int64_t n = c->n, sa = c->in[0].is_const ? 0 : 1, sb = c->in[1].is_const ? 0 : 1;
   if (c->in[1].is_const && *b == 2.0f) {
     for (int64_t i = 0; i < n; i++) out[i] = a[i * sa] * a[i * sa];
+  } else if (c->in[1].is_const && *b == 0.5f) {
+    for (int64_t i = 0; i < n; i++) out[i] = sqrtf(a[i * sa]);
   } else {
     for (int64_t i = 0; i < n; i++) out[i] = powf(a[i * sa], b[i * sb]);
   }

@@ -86,6 +86,7 @@ static int find_conversion(const struct tr_program *p, tr_kernel kernel, int fro
 
 static enum tr_status convert(struct tr_program *p, tr_kernel kernel, int from, int rep, int64_t factor, const struct tr_expr *e,
                               int *out, struct tr_error *err) {
+  if (!kernel) return tr_unsupported(err, "%s: operands of these dtypes", tr_expr_op_name((enum tr_expr_op)e->op));
   int known = find_conversion(p, kernel, from, factor);
   if (known >= 0) {
     *out = known;
@@ -167,10 +168,11 @@ enum tr_status tr_compile(struct tr_program *p, struct tr_expr *e, int *slot, st
     *slot = p->memo[i].slot;
     return TR_OK;
   }
+  bool nothing_to_fill = e->op == TR_OP_FILLNA && (e->dtype.kind == TR_BOOL || tr_kind_is_int(e->dtype.kind));
   bool same_cast = e->op == TR_OP_CAST && tr_dtype_eq(e->dtype, e->args[0]->dtype) && !e->args[0]->dtype_depends_on_data;
   if (e->op == TR_OP_COL) TR_TRY(compile_column(p, e, slot, err));
   else if (e->op == TR_OP_LIT) TR_TRY(compile_literal(p, e, slot, err));
-  else if (same_cast) TR_TRY(tr_compile(p, e->args[0], slot, err));
+  else if (same_cast || nothing_to_fill) TR_TRY(tr_compile(p, e->args[0], slot, err));
   else if (tr_is_whole(e)) TR_TRY(compile_whole(p, e, slot, err));
   else if (reads_text(e)) TR_TRY(tr_compile_text(p, e, slot, err));
   else TR_TRY(compile_fused(p, e, slot, err));

@@ -162,7 +162,7 @@ static enum tr_status take_result(struct tr_program *p, struct tr_expr *e, int s
   }
   const struct tr_step *step = step_of(p, slot);
   uint32_t saw = step ? atomic_load(&step->saw) : 0;
-  if ((saw & TR_SAW_ZERO) && !p->zero_float) return TR_OK;
+  if ((saw & TR_SAW_ZERO) && e->dtype_depends_on_data && !p->zero_float) return TR_OK;
   *out = tr_array_ref(s->array);
   return s->marks_null && (saw & TR_SAW_NULL) ? settle(p->ctx, out, err) : TR_OK;
 }
