@@ -262,7 +262,29 @@ class Table(Native):
         for expr in (*self.exprs, *self.rows.exprs):
             if expr.dtype_depends_on_data or (expr.column >= 0 and self.rel.schema(expr.column)[2]):
                 sure = False
-        return self if sure else self.computed("settled")
+        return self if sure else self.fixed()
+
+    def fixed(self) -> Table:
+        """Give this table with its columns and row labels computed now, still over (an extension of) its node."""
+        rows = self.current_rows()
+        wanted = [*self.exprs, *rows.exprs]
+        frame, at = self.fetch(wanted)
+        arrays = [frame.col(i) for i in at]
+        source = _engine.source(_engine.frame(frame.n_rows, tuple(arrays)), "kept")
+        start = self.rel.n_cols
+
+        def apply(rel: _engine.Rel) -> _engine.Rel:
+            return _engine.node("ZIP", (rel, source))
+
+        out = self.extended(apply)
+        n = len(self.exprs)
+        cols = [_engine.col(out.rel, start + i) for i in range(len(arrays))]
+        out.exprs = cols[:n]
+        out.dtypes = [dtype_after(array, old) for array, old in zip(arrays, self.dtypes, strict=False)]
+        if isinstance(rows, Keys):
+            dtypes = [dtype_after(array, old) for array, old in zip(arrays[n:], rows.dtypes, strict=True)]
+            out.rows = Keys(cols[n:], dtypes, rows.names, ranged=rows.ranged, multi=rows.multi)
+        return out
 
     def computed(self, name: str = "kept") -> Table:
         """Give this table over a node in memory that holds exactly its columns and row labels, computed now."""
@@ -450,7 +472,8 @@ def _zipped(a: Table, b: Table) -> tuple[Table, Table]:
 def dtype_after(array: _engine.Array, expected: Any) -> Any:
     """Give the pandas dtype of a computed column; `expected` is kept where it still holds."""
     if array.dtype.startswith("category"):
-        return expected if isinstance(expected, CategoricalDtype) else category_dtype(array)
+        known = isinstance(expected, CategoricalDtype) and expected.categories is not None
+        return expected if known else category_dtype(array)
     return pandas_dtype(array.dtype)
 
 

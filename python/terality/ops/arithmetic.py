@@ -284,7 +284,7 @@ def _cast_now(table: Table, old_names: list[str]) -> Table:
         if expr.dtype == old:
             continue
         if not (old.startswith(("int", "uint", "bool")) and expr.dtype.startswith(CERTAIN_CASTS)):
-            return table.computed()
+            return table.fixed()
     return table
 
 

@@ -14,6 +14,7 @@ static const tr_operator_fn operators[TR_N_RELS] = {
     [TR_REL_PROJECT] = tr_op_project,      [TR_REL_AGGREGATE] = tr_op_aggregate,  [TR_REL_WINDOW] = tr_op_window,
     [TR_REL_GROUP_HEAD] = tr_op_group_head, [TR_REL_JOIN] = tr_op_join,           [TR_REL_SORT] = tr_op_sort,
     [TR_REL_SLICE] = tr_op_slice,          [TR_REL_CONCAT] = tr_op_concat,        [TR_REL_DISTINCT] = tr_op_distinct,
+    [TR_REL_ZIP] = tr_op_zip,
 };
 
 struct plan {
@@ -81,6 +82,10 @@ static void propagate(const struct tr_node *node, bool **need) {
     need_exprs(r, 0, r->n_keys, need[0]);
     need_items(r, node->need + r->inputs[0]->n_cols, need[0]);
     break;
+  case TR_REL_ZIP:
+    for (int k = 0, at = 0; k < r->n_inputs; at += r->inputs[k++]->n_cols)
+      pass_need(node->need + at, need[k], r->inputs[k]->n_cols);
+    break;
   case TR_REL_JOIN:
     pass_need(node->need, need[0], r->inputs[0]->n_cols);
     pass_need(node->need + r->inputs[0]->n_cols, need[1], r->inputs[1]->n_cols);
@@ -91,6 +96,19 @@ static void propagate(const struct tr_node *node, bool **need) {
     for (int k = 0; k < r->n_inputs; k++) pass_need(node->need, need[k], r->n_cols);
     if (r->n_inputs) need_exprs(r, 0, r->n_exprs, need[0]);
   }
+}
+
+/* A ZIP runs only the inputs whose columns are needed; of none needed, the last one counts its rows. */
+static bool runs_input(const struct tr_node *node, int k) {
+  const struct tr_rel *r = node->rel;
+  if (r->kind != TR_REL_ZIP) return true;
+  bool any = false, mine = false;
+  for (int j = 0, at = 0; j < r->n_inputs; at += r->inputs[j++]->n_cols)
+    for (int i = 0; i < r->inputs[j]->n_cols; i++) {
+      any |= node->need[at + i];
+      mine |= j == k && node->need[at + i];
+    }
+  return any ? mine : k == r->n_inputs - 1;
 }
 
 static bool at_hand(const struct tr_node *node) { return node->rel->kept && covers(node->rel->kept, node->need); }
@@ -105,7 +123,7 @@ static enum tr_status propagate_all(struct plan *p, struct tr_error *err) {
     for (int k = 0; k < node->rel->n_inputs; k++) {
       struct tr_node *in = &p->nodes[find(p, node->rel->inputs[k])];
       need[k] = in->need;
-      in->waiting++;
+      if (runs_input(node, k)) in->waiting++;
     }
     propagate(node, need);
     free(need);
@@ -149,7 +167,7 @@ static enum tr_status run_node(struct tr_ctx *ctx, struct plan *p, int i, struct
   TR_TRY(st);
   for (int k = 0; k < n_in; k++) {
     struct tr_node *src = &p->nodes[find(p, node->rel->inputs[k])];
-    if (--src->waiting == 0) {
+    if (runs_input(node, k) && --src->waiting == 0) {
       tr_frame_unref(src->out);
       src->out = NULL;
     }

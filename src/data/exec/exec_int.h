@@ -24,6 +24,7 @@ enum tr_status tr_op_sort(struct tr_ctx *, struct tr_node *, struct tr_frame *co
 enum tr_status tr_op_slice(struct tr_ctx *, struct tr_node *, struct tr_frame *const *, struct tr_error *);
 enum tr_status tr_op_concat(struct tr_ctx *, struct tr_node *, struct tr_frame *const *, struct tr_error *);
 enum tr_status tr_op_distinct(struct tr_ctx *, struct tr_node *, struct tr_frame *const *, struct tr_error *);
+enum tr_status tr_op_zip(struct tr_ctx *, struct tr_node *, struct tr_frame *const *, struct tr_error *);
 
 /* Makes node->out with n_rows rows and NULL columns. */
 TR_MUST_USE enum tr_status tr_node_begin(struct tr_node *node, int64_t n_rows, struct tr_error *err);

@@ -176,6 +176,23 @@ enum tr_status tr_op_concat(struct tr_ctx *ctx, struct tr_node *node, struct tr_
   return st;
 }
 
+enum tr_status tr_op_zip(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
+  (void)ctx;
+  const struct tr_rel *r = node->rel;
+  int64_t n = -1;
+  for (int k = 0; k < r->n_inputs; k++) {
+    if (!in[k]) continue;
+    if (n >= 0 && in[k]->n_rows != n)
+      return tr_fail(err, TR_EXC_RUNTIME, "plan node ZIP: inputs of %lld and %lld rows", (long long)n, (long long)in[k]->n_rows);
+    n = in[k]->n_rows;
+  }
+  TR_TRY(tr_node_begin(node, n < 0 ? 0 : n, err));
+  for (int k = 0, at = 0; k < r->n_inputs; at += r->inputs[k++]->n_cols)
+    for (int i = 0; in[k] && i < r->inputs[k]->n_cols; i++)
+      if (node->need[at + i]) node->out->cols[at + i] = tr_array_ref(in[k]->cols[i]);
+  return TR_OK;
+}
+
 enum tr_status tr_op_distinct(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
   const struct tr_rel *r = node->rel;
   struct tr_array **keys = calloc((size_t)r->n_exprs + 1, sizeof *keys), *dup = NULL;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char *const kind_names[TR_N_RELS] = {"FRAME",      "PARQUET", "FILTER", "PROJECT", "AGGREGATE", "WINDOW",
-                                                  "GROUP_HEAD", "JOIN",    "SORT",   "SLICE",   "CONCAT",    "DISTINCT"};
+                                                  "GROUP_HEAD", "JOIN",    "SORT",   "SLICE",   "CONCAT",    "DISTINCT", "ZIP"};
 
 const char *tr_rel_kind_name(enum tr_rel_kind kind) { return kind < TR_N_RELS ? kind_names[kind] : "?"; }
 
@@ -37,6 +37,11 @@ static int count_cols(const struct tr_rel_spec *s) {
   case TR_REL_AGGREGATE: return s->n_keys + s->n_items;
   case TR_REL_WINDOW: return s->inputs[0]->n_cols + s->n_items;
   case TR_REL_JOIN: return s->inputs[0]->n_cols + s->inputs[1]->n_cols + s->n_keys;
+  case TR_REL_ZIP: {
+    int n = 0;
+    for (int k = 0; k < s->n_inputs; k++) n += s->inputs[k]->n_cols;
+    return n;
+  }
   default: return s->inputs[0]->n_cols;
   }
 }
@@ -87,6 +92,10 @@ static void infer_cols(struct tr_rel *r, const struct tr_rel_spec *s) {
     for (int i = 0; i < s->n_items; i++) r->cols[n++] = col_of_item(s, i);
     break;
   case TR_REL_JOIN: infer_join(r, s); break;
+  case TR_REL_ZIP:
+    for (int k = 0; k < s->n_inputs; k++)
+      for (int i = 0; i < s->inputs[k]->n_cols; i++) r->cols[n++] = s->inputs[k]->cols[i];
+    break;
   case TR_REL_CONCAT:
     memcpy(r->cols, in->cols, sizeof *in->cols * (size_t)in->n_cols);
     for (int k = 1; k < s->n_inputs; k++)
@@ -115,6 +124,10 @@ static int64_t infer_rows(const struct tr_rel_spec *s) {
   case TR_REL_SORT: return s->opt.stop >= 0 && in->n_rows > s->opt.stop ? s->opt.stop : in->n_rows;
   case TR_REL_SLICE: return slice_rows(in->n_rows, s->opt);
   case TR_REL_AGGREGATE: return s->n_keys == 0 ? 1 : -1;
+  case TR_REL_ZIP:
+    for (int i = 0; i < s->n_inputs; i++)
+      if (s->inputs[i]->n_rows >= 0) return s->inputs[i]->n_rows;
+    return -1;
   case TR_REL_CONCAT: {
     int64_t n = 0;
     for (int i = 0; i < s->n_inputs; i++) {
@@ -138,7 +151,7 @@ static int max_column(const struct tr_expr *e) {
 }
 
 static enum tr_status check_spec(const struct tr_rel_spec *s, struct tr_error *err) {
-  int want = s->kind == TR_REL_JOIN ? 2 : s->kind == TR_REL_CONCAT ? s->n_inputs : 1;
+  int want = s->kind == TR_REL_JOIN ? 2 : s->kind == TR_REL_CONCAT || s->kind == TR_REL_ZIP ? s->n_inputs : 1;
   if (s->n_inputs != want || s->n_inputs < 1)
     return tr_fail(err, TR_EXC_VALUE, "plan node %s: %d inputs", tr_rel_kind_name(s->kind), s->n_inputs);
   int n_in = s->inputs[0]->n_cols;

@@ -20,6 +20,7 @@ enum tr_rel_kind {
   TR_REL_SLICE,     /* rows start:stop:step as Python slices (INT64_MAX stop = to the end; negatives from the end) */
   TR_REL_CONCAT,    /* inputs of equal dtypes, one after another */
   TR_REL_DISTINCT,  /* exprs: keys; keep = 0 first, 1 last, 2 none */
+  TR_REL_ZIP,       /* inputs of equal row numbers, side by side */
   TR_N_RELS
 };
 
