@@ -35,7 +35,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "worker": ("base", "net", *META, "data"),
 }
 # Kernel families are independent of each other; gathering rows is the one thing several need.
-KERN_SHARED = ("data/kern/take",)
+KERN_SHARED = ("data/kern/take", "data/kern/sort")
 
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "misc"}
 # Home folders and work folders of one machine. Written so that this line does not match itself.
