@@ -37,6 +37,7 @@ enum tr_status tr_csv_dialect_make(const struct tr_csv_read_options *opt, struct
       (opt->thousands && strchr("+-eE \t", opt->thousands))) {
     return tr_unsupported(err, "read_csv: this decimal or thousands mark");
   }
+  if (opt->sep == ' ' && opt->skip_initial_space) return tr_unsupported(err, "read_csv: skipinitialspace with spaces between fields");
   if (opt->skip_footer) return tr_unsupported(err, "read_csv: skipfooter");
   d->slow = d->comment || d->escape || d->skip_space || !d->double_quote;
   d->irregular['\n'] = d->irregular['\r'] = 1;

@@ -33,7 +33,7 @@ static enum tr_status load_chunk(struct tr_csv_reader *r, struct worker *w, int6
   char *text = w->buffer.data + TR_CSV_PAD;
   TR_TRY(tr_csv_pread(&r->file, chunk->begin, n, text, err));
   text[n] = '\n';
-  *c = (struct tr_csv_cursor){.text = text, .len = (uint32_t)n, .limit = (uint32_t)n, .eof = chunk->end == r->file.size,
+  *c = (struct tr_csv_cursor){.text = text, .len = (uint32_t)n, .limit = (uint32_t)n, .eof = true, /* chunks end with a record */
                               .width = r->head.width, .any_width = r->head.any_width, .beg = w->beg, .end = w->end};
   return TR_OK;
 }
@@ -201,9 +201,7 @@ static int64_t chunk_bytes(const struct tr_ctx *ctx) { /* tests make morsels, an
 static enum tr_status open_reader(struct tr_csv_reader *r, const char *path, struct tr_error *err) {
   TR_TRY(tr_csv_dialect_make(r->opt, &r->dialect, err));
   TR_TRY(tr_csv_open(path, &r->file, err));
-  if (r->file.size == 0) return tr_fail(err, TR_EXC_EMPTY_DATA, "No columns to parse from file");
-  TR_TRY(tr_csv_head_read(&r->file, &r->dialect, r->opt, &r->head, err));
-  return TR_OK;
+  return tr_csv_head_read(&r->file, &r->dialect, r->opt, &r->head, err);
 }
 
 static enum tr_status read_all(struct tr_csv_reader *r, struct tr_error *err) {
