@@ -2,7 +2,7 @@
 
     python bench/facade_cost.py [--rounds 15] [--out result.json]
 
-Each round starts a fresh interpreter per variant, in turn (plain pandas, terality imported in auto mode, terality off), and
+Each round starts a fresh interpreter per variant in turn (plain pandas; terality in auto mode; terality off), and
 takes the best of several repetitions; the table shows medians over rounds and the ratio to plain pandas.
 """
 

@@ -55,9 +55,9 @@ OPERATORS = [
 ]  # fmt: skip
 
 DELEGATING = {
-    "pipe", "keys", "get", "add_prefix", "add_suffix", "items", "attrs", "flags", "set_flags", "plot", "hist",
-    "boxplot", "style", "sparse", "str", "dt", "cat", "struct", "list", "loc", "iloc", "at", "iat", "name", "hasnans",
-    "array", "columns", "index", "from_dict", "from_records", "from_arrow", "from_pandas", "to_pandas",
+    "pipe", "keys", "get", "attrs", "flags", "plot", "hist", "boxplot", "style", "sparse", "str", "dt", "cat", "struct",
+    "list", "loc", "iloc", "at", "iat", "name", "columns", "index", "from_dict", "from_records", "from_arrow",
+    "from_pandas", "to_pandas",
 }  # fmt: skip
 """Public names of DataFrame and Series that are not wrapped: they read no data, or do their work by other calls."""
 
@@ -129,7 +129,8 @@ def _names_of(kind: str) -> list[str]:
     public = [name for name in dir(cls) if not name.startswith("_")]
     if subject_attr is None:
         plain = DELEGATING | {name.rpartition(".")[2] for name in registry.transparent_names}
-        return [name for name in [*public, *OPERATORS] if name not in plain]
+        special = [*OPERATORS, "__iter__"] if cls is Series else OPERATORS
+        return [name for name in [*public, *special] if name not in plain]
     if kind.startswith("_"):
         return ["__getitem__", "__setitem__"]
     if kind.endswith("GroupBy"):

@@ -28,7 +28,7 @@ class NotNativeError(RuntimeError):
 
 handlers: dict[str, Handler] = {}
 setters: dict[str, Handler] = {}
-transparent_names: list[str] = ["NDFrame.__getattr__", "NDFrame.__setattr__", "NDFrame.__array_ufunc__"]
+transparent_names: list[str] = [f"NDFrame.{name}" for name in ("__getattr__", "__setattr__", "__array_ufunc__", "get")]
 _listeners: list[Callable[[str], None]] = []
 _loaded = False
 
@@ -94,9 +94,9 @@ def load_handlers() -> None:
     """Import the engine's handlers, once: before the first call that may be native, so that importing us is light."""
     global _loaded
     if not _loaded:
-        _loaded = True
         if importlib.util.find_spec("terality.ops") is not None:
             importlib.import_module("terality.ops")
+        _loaded = True
 
 
 def on_registration(listener: Callable[[str], None]) -> None:

@@ -35,17 +35,15 @@ int tr_client_note_fallback(PyObject *name, PyObject *reason, PyObject *subject,
   return done ? 0 : -1;
 }
 
+/* The hook stays until it has succeeded once: threads that come meanwhile wait on Python's import lock. */
 int tr_client_load(void)
 {
-  PyObject *load = tr_client.on_load;
-  if (!load)
+  if (!tr_client.on_load)
     return 0;
-  tr_client.on_load = NULL;
-  PyObject *done = PyObject_CallNoArgs(load);
-  if (!done && !tr_client.on_load)
-    tr_client.on_load = load; /* tell the next caller too */
-  else
-    Py_DECREF(load);
+  PyObject *load = Py_NewRef(tr_client.on_load), *done = PyObject_CallNoArgs(load);
+  if (done && tr_client.on_load == load)
+    Py_CLEAR(tr_client.on_load);
+  Py_DECREF(load);
   Py_XDECREF(done);
   return done ? 0 : -1;
 }
