@@ -275,7 +275,8 @@ static void check_rows(struct footer *p) {
       if (c->has_null_count && (c->null_count < 0 || c->null_count > c->n_values)) invalid(p, "a null count is impossible");
     }
   }
-  if (p->st == TR_OK && sum != p->file->n_rows) invalid(p, "the row groups' rows do not add up to the file's");
+  /* Some writers leave the file's number at 0; pyarrow goes by the row groups too. */
+  p->file->n_rows = sum;
 }
 
 enum tr_status pq_footer_parse(struct tr_parquet_file *file, struct tr_error *err) {

@@ -133,8 +133,8 @@ static enum tr_status next_page(struct pq_cursor *c, struct pq_page *page, struc
   struct pq_thrift t;
   for (size_t want = 4096;; want *= 8) {
     TR_TRY(fill(c, want, err));
-    t = pq_thrift_open(c->scratch->window.data + c->window_from, c->window_n);
     if (c->window_n == 0) return pq_corrupt(c, err, "the column chunk ends before its last row");
+    t = pq_thrift_open(c->scratch->window.data + c->window_from, c->window_n);
     if (read_page_header(&t, page)) break;
     if (!t.short_input || c->at == c->end || want > HEADER_MAX) return pq_corrupt(c, err, "a page header is corrupt");
   }

@@ -12,6 +12,12 @@
 
 static const char *const type_names[] = {"BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"};
 
+static const char *const codec_names[] = {"none", "SNAPPY", "GZIP", "LZO", "BROTLI", "LZ4", "ZSTD", "LZ4_RAW"};
+static const char *const encoding_names[] = {"PLAIN", "1", "PLAIN_DICTIONARY", "RLE", "BIT_PACKED", "DELTA_BINARY_PACKED",
+                                             "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY", "RLE_DICTIONARY", "BYTE_STREAM_SPLIT"};
+
+static const char *name_of(const char *const *names, int n, int i) { return i >= 0 && i < n ? names[i] : "unknown"; }
+
 static enum tr_status refuse(struct tr_parquet_file *f, struct tr_parquet_column *c, struct tr_error *err, const char *why) {
   if (c->reason) return TR_OK;
   c->reason = tr_arena_strndup(&f->internal->arena, why, strlen(why));
@@ -131,8 +137,8 @@ static enum tr_status check_chunks(struct tr_parquet_file *f, int col, struct tr
                      f->path, g, out->name);
     if (k->external) snprintf(text, sizeof text, "its data lies in another file");
     else if (k->codec != PQ_C_NONE && k->codec != PQ_C_SNAPPY && k->codec != PQ_C_GZIP && k->codec != PQ_C_ZSTD)
-      snprintf(text, sizeof text, "compression codec %d is not supported", k->codec);
-    else if (k->encodings & ~known) snprintf(text, sizeof text, "encoding %d is not supported", __builtin_ctz(k->encodings & ~known));
+      snprintf(text, sizeof text, "compression codec %s is not supported", name_of(codec_names, 8, k->codec));
+    else if (k->encodings & ~known) snprintf(text, sizeof text, "encoding %s is not supported", name_of(encoding_names, 10, __builtin_ctz(k->encodings & ~known)));
     if (text[0]) TR_TRY(refuse(f, out, err, text));
     nulls |= k->has_null_count && k->null_count > 0;
     unknown |= !k->has_null_count && k->n_values > 0;

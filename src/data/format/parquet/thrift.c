@@ -188,7 +188,7 @@ void pq_out_free(struct pq_out *o) {
 
 uint8_t *pq_out_reserve(struct pq_out *o, size_t n) {
   if (o->failed) return NULL;
-  if (n > o->capacity - o->size) {
+  if (!o->data || n > o->capacity - o->size) {
     size_t want = o->capacity < 512 ? 1024 : o->capacity * 2;
     if (want < o->size + n) want = o->size + n;
     if (tr_mem_realloc((void **)&o->data, o->capacity, want, NULL) != TR_OK) {
