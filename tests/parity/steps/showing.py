@@ -1,0 +1,57 @@
+"""What people look at: repr, info, memory_usage, lengths and labels."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..generate import Draft, World, step
+
+
+@step(4)
+def shown(w: World) -> Draft | None:
+    target = w.frame() if w.flip(0.6) else w.pick(pd.Series)
+    if target is None:
+        return None
+    if w.flip(0.8):
+        return Draft(f"repr({target})", (target,))
+    return Draft(f"{target}.to_string()", (target,))
+
+
+@step(1)
+def summary(w: World) -> Draft | None:
+    frame = w.frame()
+    if frame is None:
+        return None
+    arguments = w.choice(
+        "memory_usage=False", "verbose=True, memory_usage=False", "show_counts=True, memory_usage=False", ""
+    )
+    return Draft(f"info({frame}{', ' + arguments if arguments else ''})", (frame,))
+
+
+@step(1)
+def memory(w: World) -> Draft | None:
+    frame = w.frame()
+    return (
+        None if frame is None else Draft(f"{frame}.memory_usage({w.choice('', 'index=False', 'deep=True')})", (frame,))
+    )
+
+
+@step(3)
+def known_ahead(w: World) -> Draft | None:
+    target = w.frame() if w.flip(0.6) else w.pick(pd.Series)
+    if target is None:
+        return None
+    what = w.choice("len({})", "{}.shape", "list({}.dtypes)" if w.space[target].ndim == 2 else "{}.dtype", "{}.index", "{}.empty",
+                    "{}.columns" if w.space[target].ndim == 2 else "{}.name")  # fmt: skip
+    return Draft(what.format(target), (target,))
+
+
+@step(1)
+def described(w: World) -> Draft | None:
+    """Something that pandas serves, between native steps."""
+    frame = w.frame()
+    return (
+        None
+        if frame is None
+        else Draft(f"{frame}.{w.choice('T', 'describe()', 'to_dict()', 'nunique(axis=1)')}", (frame,), loose=True)
+    )
