@@ -10,7 +10,9 @@ from collections.abc import Callable, Hashable
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 from pandas import DataFrame, Index, Series
+from pandas.core.arrays._mixins import NDArrayBackedExtensionArray
 
 from . import _engine
 from .registry import Fallback, load_handlers
@@ -86,8 +88,9 @@ def set_ingest(function: Ingest) -> Ingest:
     Parameters
     ----------
     function : callable(manager, name) -> Native
-        Gets a shallow copy of the object's manager, which it may keep (it becomes the Native's ``pin``) and must
-        not change; raises :class:`~terality.registry.Fallback` for dtypes the engine does not have.
+        Gets a manager over the object's arrays, and the name of a Series. Its numpy memory keeps the object's pin
+        alive as long as anybody holds a view or buffer of it. Must not change it; raises
+        :class:`~terality.registry.Fallback` for dtypes the engine does not have.
     """
     global _ingest
     _ingest = function
@@ -126,7 +129,7 @@ def native_of(obj: Any, *, ingest: bool = True) -> Native | None:
         if _ingest is None:
             raise Fallback("no engine is loaded")
         pin = obj._mgr.copy(deep=False)
-        native = _ingest(pin, obj._name if kind is Series else None)
+        native = _ingest(_guarded(pin), obj._name if kind is Series else None)
         if native.pin is None:
             native.pin = pin
         _engine.attach(obj, native)
@@ -136,6 +139,40 @@ def native_of(obj: Any, *, ingest: bool = True) -> Native | None:
         if _engine.is_lazy(obj):
             _engine.replace(obj, native)
     return native
+
+
+class _Owner:
+    """Memory of a numpy array together with the pin that makes pandas copy before writing into it."""
+
+    def __init__(self, values: np.ndarray, pin: Any) -> None:
+        self.__array_interface__ = values.__array_interface__
+        self.values = values
+        self.pin = pin
+
+
+def _guard(values: np.ndarray, pin: Any) -> np.ndarray:
+    """Give the same memory as an array that keeps the pin alive, as does every view and buffer made of it."""
+    if values.dtype.kind in "OV" or values.size == 0:
+        return values
+    if values.dtype.kind in "mM":
+        return np.asarray(_Owner(values.view("i8"), pin)).view(values.dtype)
+    return np.asarray(_Owner(values, pin))
+
+
+def _guarded(pin: Any) -> Any:
+    """Give a manager like `pin` whose numpy memory keeps `pin` alive.
+
+    A plan may read an ingested array long after the object it came from is gone, while pandas objects that shared its
+    memory live on; without the pin they would be sole owners and write in place. Arrow memory is immutable.
+    """
+    manager = pin.copy(deep=False)
+    for block in manager.blocks:
+        values = block.values
+        if isinstance(values, np.ndarray):
+            block.values = _guard(values, pin)
+        elif isinstance(values, NDArrayBackedExtensionArray):
+            block.values = values._from_backing_data(_guard(values._ndarray, pin))
+    return manager
 
 
 def _axis_renamed(obj: Any, native: Native) -> bool:

@@ -17,6 +17,7 @@ struct native {
   PyObject_HEAD
   PyObject *pin;       /* the manager made by materialize, or the pandas manager that was ingested */
   unsigned long owner; /* thread that runs materialize now, 0 when none */
+  bool made;           /* the pin was made by materialize: its arrays are the engine's memory */
   unsigned forks;      /* value of fork_count when owner was set: after a fork the owner is gone */
 };
 
@@ -97,6 +98,7 @@ static PyObject *native_pin(struct native *native)
   if (mgr && !tr_client_is_set(native->pin)) {
     Py_XDECREF(native->pin);
     native->pin = Py_NewRef(mgr);
+    native->made = true;
   }
   native->owner = 0;
   wake_waiters();
@@ -115,13 +117,29 @@ static PyObject *shallow_copy(PyObject *mgr)
   return PyObject_VectorcallMethod(tr_str.copy, args, 1, kwnames);
 }
 
-/* Removes the kept axes from an object's dict, and with `native` the handle too. */
-static void forget(PyObject *dict, bool native)
+static void remove_key(PyObject *dict, PyObject *key)
 {
-  PyObject *keys[4] = {tr_str.kept_columns, tr_str.kept_index, tr_str.native, tr_str.seal};
-  for (int i = 0; i < (native ? 4 : 2); i++)
-    if (PyDict_Contains(dict, keys[i]) == 1 && PyDict_DelItem(dict, keys[i]) < 0)
-      PyErr_Clear();
+  if (PyDict_Contains(dict, key) == 1 && PyDict_DelItem(dict, key) < 0)
+    PyErr_Clear();
+}
+
+static void forget_axes(PyObject *dict)
+{
+  remove_key(dict, tr_str.kept_columns);
+  remove_key(dict, tr_str.kept_index);
+}
+
+/* Removes the handle from an object that keeps its manager. A pin over the engine's memory stays with the object: it
+ * may still have blocks there that it has not written to, and other plans may read them. */
+static void forget_native(PyObject *dict)
+{
+  PyObject *native = PyDict_GetItemWithError(dict, tr_str.native);
+  forget_axes(dict);
+  if (native && PyObject_TypeCheck(native, &tr_client_native_type) && ((struct native *)native)->made &&
+      PyDict_SetItem(dict, tr_str.kept_pin, ((struct native *)native)->pin) < 0)
+    PyErr_Clear();
+  remove_key(dict, tr_str.native);
+  remove_key(dict, tr_str.seal);
 }
 
 PyObject *tr_client_axis(PyObject *obj, PyObject *key)
@@ -169,7 +187,7 @@ static PyObject *store_manager(PyObject *obj, PyObject *mgr)
       PyDict_SetItem(dict, tr_str.seal, seal) == 0)
     stored = Py_XNewRef(PyDict_SetDefault(dict, tr_str.mgr, mgr));
   if (stored)
-    forget(dict, false);
+    forget_axes(dict);
   Py_XDECREF(dict);
   Py_XDECREF(seal);
   return stored;
@@ -239,7 +257,7 @@ int tr_client_live(PyObject *obj, PyObject **native)
   if (!mgr || (seal && tr_client_seal_holds(seal, mgr))) {
     *native = found;
   } else {
-    forget(dict, true);
+    forget_native(dict);
     Py_DECREF(found);
   }
   Py_DECREF(dict);
@@ -334,11 +352,10 @@ static PyObject *replace(PyObject *module, PyObject *const *args, Py_ssize_t nar
   if (!dict)
     return NULL;
   int rc = PyDict_SetItem(dict, tr_str.native, args[1]);
-  forget(dict, false);
-  PyObject *old[2] = {tr_str.mgr, tr_str.seal};
-  for (int i = 0; rc == 0 && i < 2; i++)
-    if (PyDict_Contains(dict, old[i]) == 1)
-      rc = PyDict_DelItem(dict, old[i]);
+  forget_axes(dict);
+  remove_key(dict, tr_str.mgr);
+  remove_key(dict, tr_str.seal);
+  remove_key(dict, tr_str.kept_pin);
   Py_DECREF(dict);
   if (rc < 0)
     return NULL;
@@ -356,7 +373,7 @@ static PyObject *drop(PyObject *module, PyObject *obj)
   PyObject *dict = PyObject_GenericGetDict(obj, NULL);
   if (!dict)
     return NULL;
-  forget(dict, true);
+  forget_native(dict);
   Py_DECREF(dict);
   Py_RETURN_NONE;
 }

@@ -11,6 +11,7 @@ static const struct { PyObject **slot; const char *text; } interned[] = {
   {&tr_str.deep, "deep"},         {&tr_str.blocks, "blocks"},       {&tr_str.axes, "axes"},
   {&tr_str.values, "values"},     {&tr_str.range, "_range"},        {&tr_str.names, "_names"},
   {&tr_str.view, "view"},         {&tr_str.kept_columns, "_tr_columns"}, {&tr_str.kept_index, "_tr_index"},
+  {&tr_str.kept_pin, "_tr_pin"},
   {&tr_str.nbytes, "nbytes"},     {&tr_str.inplace, "inplace"},
 };
 

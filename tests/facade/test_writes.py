@@ -12,6 +12,7 @@ import pytest
 import terality
 from pandas.errors import ChainedAssignmentError
 
+from . import fake_engine
 from .conftest import lazy, small
 
 # (statement, does pandas warn): each runs with `df`, plain or lazy, as a local variable.
@@ -195,6 +196,35 @@ def test_the_seal_of_every_dtype_holds_until_a_write(fake: object) -> None:
         first = terality.native.native_of(s)
         s.index.names = ["a", "c"]
         assert terality.native.native_of(s) is not first, name
+
+
+def test_engine_memory_is_copied_before_every_write(fake: object) -> None:
+    table = lazy(small())[1]
+    df = terality.native.wrap_frame(table)
+    kept = table.obj.copy(deep=False)._mgr.blocks[0].values
+    del table
+    df.loc[0, "a"] = 99
+    assert df["a"].iloc[0] == 99
+    df.loc[0, "b"] = 77.0
+    df.loc[1, "b"] = 78.0
+    assert kept[0, 0] == 1 and list(df["b"]) == [77.0, 78.0, 3.5]
+
+
+def test_ingested_memory_keeps_its_pin(fake: object) -> None:
+    df = pd.DataFrame({"a": np.arange(4.0), "t": pd.date_range("2020", periods=4)})
+    seen: list[np.ndarray] = []
+    original = fake_engine.ingest
+    terality.native.set_ingest(lambda mgr, name: seen.extend(b.values for b in mgr.blocks) or original(mgr, name))
+    terality.native.native_of(df)
+    memory = [block if isinstance(block, np.ndarray) else block._ndarray for block in seen]
+    seen.clear()
+    terality.options.mode = "off"
+    one, other = df["a"], df["t"]
+    del df
+    one.iloc[0], other.iloc[0] = 55, pd.Timestamp("1999-01-01")
+    assert memory[0][0, 0] == 0 and memory[1][0, 0] == np.datetime64("2020-01-01")
+    del memory
+    assert one._mgr._has_no_reference(0)
 
 
 def test_series_renamed_in_place(fake: object) -> None:
