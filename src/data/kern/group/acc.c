@@ -89,7 +89,23 @@ static void add_prod_f(const struct rows *r, const double *x, struct tr_acc_f *a
     a->n += ok;
   }
 }
+static void add_squares_all(const double *x, int n, double mean, struct tr_acc_squares *acc) {
+  double s[8] = {0}, s2[8] = {0};
+  for (int i = 0; i < n; i += 8) {
+    for (int k = 0; k < 8; k++) {
+      double v = i + k < n ? x[i + k] : NAN, d = v == v ? v - mean : 0.0;
+      s[k] += d;
+      s2[k] += d * d;
+    }
+  }
+  acc->d += ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
+  acc->d2 += ((s2[0] + s2[1]) + (s2[2] + s2[3])) + ((s2[4] + s2[5]) + (s2[6] + s2[7]));
+}
 static void add_squares(const struct rows *r, const double *x, const double *mean, struct tr_acc_squares *acc) {
+  if (!r->ids) {
+    add_squares_all(x, r->n, mean[0], acc);
+    return;
+  }
   for (int i = 0; i < r->n; i++) {
     uint32_t k = slot_of(r, i);
     double d = k < r->width && x[i] == x[i] ? x[i] - mean[r->lo + k] : 0.0;
@@ -114,15 +130,13 @@ static void add_max_i(const struct rows *r, const int64_t *x, int64_t *acc) {
 static void add_min_f(const struct rows *r, const double *x, double *acc) {
   for (int i = 0; i < r->n; i++) {
     uint32_t k = slot_of(r, i);
-    double old = acc[k];
-    acc[k] = (x[i] < old) | (old != old) ? x[i] : old;
+    acc[k] = x[i] < acc[k] ? x[i] : acc[k];
   }
 }
 static void add_max_f(const struct rows *r, const double *x, double *acc) {
   for (int i = 0; i < r->n; i++) {
     uint32_t k = slot_of(r, i);
-    double old = acc[k];
-    acc[k] = (x[i] > old) | (old != old) ? x[i] : old;
+    acc[k] = x[i] > acc[k] ? x[i] : acc[k];
   }
 }
 static void add_arg_i(const struct rows *r, const int64_t *x, bool can_miss, bool max, struct tr_acc_arg_i *acc) {
@@ -225,8 +239,8 @@ static void acc_init(enum tr_acc_kind kind, void *acc, int64_t n) {
     case TR_ACC_PROD_F: for (int64_t k = 0; k < n; k++) p[k] = (struct tr_acc_f){1.0, 0}; break;
     case TR_ACC_MIN_I: for (int64_t k = 0; k < n; k++) i[k] = INT64_MAX; break;
     case TR_ACC_MAX_I: for (int64_t k = 0; k < n; k++) i[k] = INT64_MIN; break;
-    case TR_ACC_MIN_F:
-    case TR_ACC_MAX_F: for (int64_t k = 0; k < n; k++) f[k] = NAN; break;
+    case TR_ACC_MIN_F: for (int64_t k = 0; k < n; k++) f[k] = INFINITY; break;
+    case TR_ACC_MAX_F: for (int64_t k = 0; k < n; k++) f[k] = -INFINITY; break;
     case TR_ACC_ARGMIN_I:
     case TR_ACC_ARGMAX_I:
     case TR_ACC_ARGMIN_F:
@@ -266,8 +280,8 @@ static void acc_merge(enum tr_acc_kind kind, void *into, const void *from, int64
       case TR_ACC_SQUARES: d[2 * k] += fd[2 * k]; d[2 * k + 1] += fd[2 * k + 1]; break;
       case TR_ACC_MIN_I: i[k] = fi[k] < i[k] ? fi[k] : i[k]; break;
       case TR_ACC_MAX_I: i[k] = fi[k] > i[k] ? fi[k] : i[k]; break;
-      case TR_ACC_MIN_F: d[k] = fd[k] < d[k] || d[k] != d[k] ? fd[k] : d[k]; break;
-      case TR_ACC_MAX_F: d[k] = fd[k] > d[k] || d[k] != d[k] ? fd[k] : d[k]; break;
+      case TR_ACC_MIN_F: d[k] = fd[k] < d[k] ? fd[k] : d[k]; break;
+      case TR_ACC_MAX_F: d[k] = fd[k] > d[k] ? fd[k] : d[k]; break;
       case TR_ACC_ARGMIN_I: if (fai[k].row != TR_NO_ROW && (ai[k].row == TR_NO_ROW || fai[k].best < ai[k].best)) ai[k] = fai[k]; break;
       case TR_ACC_ARGMAX_I: if (fai[k].row != TR_NO_ROW && (ai[k].row == TR_NO_ROW || fai[k].best > ai[k].best)) ai[k] = fai[k]; break;
       case TR_ACC_ARGMIN_F: if (faf[k].row != TR_NO_ROW && (af[k].row == TR_NO_ROW || faf[k].best < af[k].best)) af[k] = faf[k]; break;

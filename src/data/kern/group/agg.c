@@ -254,6 +254,28 @@ static enum tr_status finish_parts(void *arg, int thread, int64_t begin, int64_t
   return TR_OK;
 }
 
+/* An extreme that came out infinite may be that of no value at all: then it is NaN. Counts only when there is such a group. */
+static enum tr_status settle_infinite(struct run *r, struct item *it, struct tr_array *out, struct tr_error *err) {
+  double none = it->spec->fn == TR_AGG_MIN ? INFINITY : -INFINITY;
+  bool any = false;
+  for (int64_t g = 0; g < r->g->n_groups && !any; g++) {
+    double space[1];
+    any = *tr_block_f64(out, g, 1, space) == none;
+  }
+  if (!any) return TR_OK;
+  struct tr_acc count = {.kind = TR_ACC_COUNT, .x = it->spec->input};
+  struct tr_acc_pass pass;
+  TR_TRY(tr_acc_run(r->ctx, r->g, &count, 1, &pass, err));
+  for (int p = 0; p < pass.n_parts; p++) {
+    const struct tr_acc_part *part = &pass.parts[p];
+    for (int64_t g = part->lo; g < part->hi; g++) {
+      if (((const uint32_t *)part->acc[0])[g - part->lo] == 0) put_float(out, g, NAN);
+    }
+  }
+  tr_acc_drop(&pass);
+  return TR_OK;
+}
+
 /* The result of pandas' cast back to a narrow dtype: only when every value survives it. */
 enum tr_status tr_agg_narrow(struct tr_array **a, struct tr_dtype to, struct tr_error *err) {
   const int64_t *v = (const int64_t *)(*a)->data->data;
@@ -397,6 +419,8 @@ static enum tr_status finish(struct run *r, struct item *it, struct tr_array **o
   } else {
     struct finisher f = {r, it, *out};
     TR_TRY(tr_parallel_for(r->ctx, r->pass.n_parts, 1, finish_parts, &f, err));
+    bool extreme = s->fn == TR_AGG_MIN || s->fn == TR_AGG_MAX;
+    if (extreme && tr_kind_is_float(s->input->dtype.kind)) TR_TRY(settle_infinite(r, it, *out, err));
   }
   bool by_row = s->fn == TR_AGG_FIRST || s->fn == TR_AGG_LAST ||
                 ((s->fn == TR_AGG_MIN || s->fn == TR_AGG_MAX) && s->input->dtype.kind == TR_STR);

@@ -18,7 +18,7 @@ enum tr_acc_kind {
   TR_ACC_SQUARES, /* struct tr_acc_squares, about the means in aux */
   TR_ACC_MIN_I,   /* int64; missing (TR_NAT) loses when has_missing */
   TR_ACC_MAX_I,   /* int64; TR_NAT loses */
-  TR_ACC_MIN_F, TR_ACC_MAX_F, /* double; NaN when none */
+  TR_ACC_MIN_F, TR_ACC_MAX_F, /* double; infinite when none */
   TR_ACC_ARGMIN_I, TR_ACC_ARGMAX_I, TR_ACC_ARGMIN_F, TR_ACC_ARGMAX_F, /* struct tr_acc_arg_* */
   TR_ACC_FIRST_ROW, TR_ACC_LAST_ROW, /* uint32 row of the first or last non-missing; of any without x */
   TR_ACC_TRUTH,      /* uint8: 1 = saw a true value, 2 = saw a false one */

@@ -1,22 +1,20 @@
-/* Numbering by hash tables that stay in the second-level cache, for up to a few thousand groups over any codes.
+/* Numbering by hash tables that stay in a cache: up to a few thousand groups over any codes (second level), or a hundred
+ * thousand among many rows (third level).
  *
  * Each thread numbers one contiguous stretch of rows with a table of its own; the stretches' groups are then merged in row
  * order, which gives first appearance without sorting, and ids are mapped. Gives up as soon as a table is too full.
  */
 #include "data/kern/group/number_int.h"
 
-enum { FEW_SLOTS = 1 << 14, FEW_GROUPS = 1 << 12 };
-
 struct slot {
   uint64_t code;
   uint32_t id; /* TR_NO_GROUP = empty */
 };
 struct table {
-  struct slot slots[FEW_SLOTS];
-  uint64_t codes[FEW_GROUPS];
-  uint32_t first[FEW_GROUPS];
-  uint32_t map[FEW_GROUPS];
-  uint32_t n_groups;
+  struct slot *slots; /* mask + 1, at least twice most */
+  uint64_t *codes;    /* by group, as are first and map */
+  uint32_t *first, *map;
+  uint32_t mask, most, n_groups;
   bool has_dropped;
 };
 struct few {
@@ -28,18 +26,27 @@ struct few {
   _Atomic bool full;
 };
 
-static inline void table_reset(struct table *t) {
-  for (int i = 0; i < FEW_SLOTS; i++) t->slots[i].id = TR_NO_GROUP;
-  t->n_groups = 0;
-  t->has_dropped = false;
+/* Lays the tables out in the block that follows them. */
+static size_t table_bytes(int bits) { return ((size_t)16 << (bits + 1)) + ((size_t)16 << bits); }
+static void tables_init(struct few *f, int bits) {
+  char *at = (char *)(f->tables + f->n_chunks + 1);
+  for (int c = 0; c <= f->n_chunks; c++, at += table_bytes(bits)) {
+    struct table *t = &f->tables[c];
+    size_t most = (size_t)1 << bits;
+    *t = (struct table){.slots = (struct slot *)at, .codes = (uint64_t *)(at + 32 * most), .first = (uint32_t *)(at + 40 * most),
+                        .map = (uint32_t *)(at + 44 * most), .mask = (uint32_t)(2 * most - 1), .most = (uint32_t)most};
+  }
+}
+static void table_clear(struct table *t) {
+  for (uint32_t i = 0; i <= t->mask; i++) t->slots[i].id = TR_NO_GROUP;
 }
 
 /* Number of the group with this code, made if new; TR_NO_GROUP when the table is full. */
 static inline uint32_t table_find(struct table *t, uint64_t code, uint64_t hash, uint32_t row) {
-  for (uint32_t s = (uint32_t)hash & (FEW_SLOTS - 1);; s = (s + 1) & (FEW_SLOTS - 1)) {
+  for (uint32_t s = (uint32_t)hash & t->mask;; s = (s + 1) & t->mask) {
     struct slot *slot = &t->slots[s];
     if (slot->id == TR_NO_GROUP) {
-      if (t->n_groups == FEW_GROUPS) return TR_NO_GROUP;
+      if (t->n_groups == t->most) return TR_NO_GROUP;
       slot->code = code;
       slot->id = t->n_groups;
       t->codes[t->n_groups] = code;
@@ -56,7 +63,7 @@ static enum tr_status number_chunk(void *arg, int thread, int64_t begin, int64_t
   struct few *f = arg;
   for (int64_t chunk = begin; chunk < end; chunk++) {
     struct table *t = &f->tables[chunk];
-    table_reset(t);
+    table_clear(t);
     int64_t lo, hi;
     tr_group_chunk(f->c->n, f->n_chunks, chunk, &lo, &hi);
     uint64_t block[TR_GROUP_BLOCK];
@@ -95,7 +102,7 @@ static enum tr_status map_chunk(void *arg, int thread, int64_t begin, int64_t en
 /* Merges the stretches' groups into the last table; false when they do not fit. */
 static bool merge(struct few *f) {
   struct table *all = &f->tables[f->n_chunks];
-  table_reset(all);
+  table_clear(all);
   for (int c = 0; c < f->n_chunks; c++) {
     struct table *t = &f->tables[c];
     all->has_dropped |= t->has_dropped;
@@ -110,8 +117,12 @@ static bool merge(struct few *f) {
 /* Renumbers the merged groups by code. */
 static enum tr_status sort_merged(struct tr_ctx *ctx, struct few *f, struct tr_error *err) {
   struct table *all = &f->tables[f->n_chunks];
-  uint32_t order[FEW_GROUPS], first[FEW_GROUPS], place[FEW_GROUPS];
-  TR_TRY(tr_group_sort_u64(ctx, all->codes, order, all->n_groups, err));
+  size_t n = all->n_groups;
+  uint32_t *order;
+  TR_TRY(tr_mem_alloc(n * 12, (void **)&order, err));
+  uint32_t *first = order + n, *place = first + n;
+  enum tr_status st;
+  TR_GOTO(st, tr_group_sort_u64(ctx, all->codes, order, all->n_groups, err));
   for (uint32_t i = 0; i < all->n_groups; i++) {
     first[i] = all->first[order[i]];
     place[order[i]] = i;
@@ -121,16 +132,19 @@ static enum tr_status sort_merged(struct tr_ctx *ctx, struct few *f, struct tr_e
     struct table *t = &f->tables[c];
     for (uint32_t g = 0; g < t->n_groups; g++) t->map[g] = place[t->map[g]];
   }
-  return TR_OK;
+done:
+  tr_mem_free(order, n * 12);
+  return st;
 }
 
-enum tr_status tr_group_few(struct tr_ctx *ctx, const struct tr_group_codes *c, bool sort, bool *fits, struct tr_groups *out,
-                            struct tr_error *err) {
+enum tr_status tr_group_few(struct tr_ctx *ctx, const struct tr_group_codes *c, int bits, bool sort, bool *fits,
+                            struct tr_groups *out, struct tr_error *err) {
   struct few f = {.c = c, .hash_zero = ctx->hash_zero, .n_chunks = tr_group_n_chunks(ctx, c->n, 0)};
-  size_t bytes = sizeof(struct table) * (size_t)(f.n_chunks + 1);
+  size_t bytes = (sizeof(struct table) + table_bytes(bits)) * (size_t)(f.n_chunks + 1);
   enum tr_status st;
   *fits = false;
   TR_GOTO(st, tr_mem_alloc(bytes, (void **)&f.tables, err));
+  tables_init(&f, bits);
   TR_GOTO(st, tr_buffer_new(c->n * 4, &out->ids, err));
   f.ids = (uint32_t *)out->ids->data;
   TR_GOTO(st, tr_parallel_for(ctx, f.n_chunks, 1, number_chunk, &f, err));

@@ -26,11 +26,12 @@ enum tr_status tr_group_number(struct tr_ctx *ctx, const struct tr_group_codes *
   for (int k = 0; k < c->n_keys; k++) missing |= c->keys[k].has_missing;
   own.drop = codes->drop && missing; /* without it, TR_GROUP_DROP is a code like any other */
   uint64_t n = (uint64_t)c->n, most = n * 4 + 256;
-  if (n > 1 << 20 && most > n / 2) most = n / 2;
-  if (most > 1 << 22) most = 1 << 22;
+  if (n > 1 << 20 && most > n) most = n;
+  if (most > 1 << 24) most = 1 << 24;
   if (c->total && c->total <= most) return tr_group_direct(ctx, c, sort, out, err);
   bool fits;
-  TR_TRY(tr_group_few(ctx, c, sort, &fits, out, err));
+  TR_TRY(tr_group_few(ctx, c, 12, sort, &fits, out, err));
+  if (!fits && n > 1 << 21) TR_TRY(tr_group_few(ctx, c, 17, sort, &fits, out, err));
   return fits ? TR_OK : tr_group_partitioned(ctx, c, sort, out, err);
 }
 

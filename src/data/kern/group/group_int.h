@@ -54,11 +54,11 @@ void tr_group_text_block(const struct tr_array *a, int64_t begin, int n, bool dr
 /* Numbers the tuples of c; borrowed. */
 TR_MUST_USE enum tr_status tr_group_number(struct tr_ctx *ctx, const struct tr_group_codes *c, bool sort,
                                            struct tr_groups *out, struct tr_error *err);
-/* Its three ways: a table over all codes; few groups in hash tables (gives *fits = false when there are many);
+/* Its three ways: a table over all codes; at most 2^bits groups in hash tables (gives *fits = false when there are more);
  * radix partitions. */
 TR_MUST_USE enum tr_status tr_group_direct(struct tr_ctx *ctx, const struct tr_group_codes *c, bool sort,
                                            struct tr_groups *out, struct tr_error *err);
-TR_MUST_USE enum tr_status tr_group_few(struct tr_ctx *ctx, const struct tr_group_codes *c, bool sort, bool *fits,
+TR_MUST_USE enum tr_status tr_group_few(struct tr_ctx *ctx, const struct tr_group_codes *c, int bits, bool sort, bool *fits,
                                         struct tr_groups *out, struct tr_error *err);
 TR_MUST_USE enum tr_status tr_group_partitioned(struct tr_ctx *ctx, const struct tr_group_codes *c, bool sort,
                                                 struct tr_groups *out, struct tr_error *err);

@@ -17,6 +17,17 @@ static inline void tr_group_chunk(int64_t n, int n_chunks, int64_t chunk, int64_
   *end = size * (chunk + 1) < n ? size * (chunk + 1) : n;
 }
 
+static inline uint32_t tr_group_count_bits(uint64_t x) {
+  x -= x >> 1 & 0x5555555555555555ull;
+  x = (x & 0x3333333333333333ull) + (x >> 2 & 0x3333333333333333ull);
+  x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;
+  return (uint32_t)(x * 0x0101010101010101ull >> 56);
+}
+/* Rows marked in `bits` before `row`; before[w] = those before word w. */
+static inline uint32_t tr_group_rank_bit(const uint64_t *bits, const uint32_t *before, uint32_t row) {
+  return before[row >> 6] + tr_group_count_bits(bits[row >> 6] & (((uint64_t)1 << (row & 63)) - 1));
+}
+
 /* Sorts the n_groups first rows of n rows ascending, and replaces each entry of `entries` (a first row, or TR_NO_ROW)
  * by the place of that row. */
 TR_MUST_USE enum tr_status tr_group_order_rows(struct tr_ctx *ctx, uint32_t *rows, int64_t n_groups, int64_t n,

@@ -65,9 +65,9 @@ done:
   return st;
 }
 
-enum tr_status tr_group_order_rows(struct tr_ctx *ctx, uint32_t *rows, int64_t n_groups, int64_t n, uint32_t *entries,
-                                   int64_t n_entries, struct tr_error *err) {
-  (void)n;
+/* By sorting: for few groups among many rows. */
+static enum tr_status order_by_sorting(struct tr_ctx *ctx, uint32_t *rows, int64_t n_groups, uint32_t *entries, int64_t n_entries,
+                                       struct tr_error *err) {
   uint64_t *keys = NULL;
   uint32_t *order = NULL;
   enum tr_status st;
@@ -84,6 +84,35 @@ done:
   tr_mem_free(keys, (size_t)n_groups * 8);
   tr_mem_free(order, (size_t)n_groups * 4);
   return st;
+}
+
+/* By marking rows in a bit map and counting: for many groups. */
+static enum tr_status order_by_marking(struct tr_ctx *ctx, uint32_t *rows, int64_t n_groups, int64_t n, uint32_t *entries,
+                                       int64_t n_entries, struct tr_error *err) {
+  int64_t words = (n + 63) / 64, at = 0;
+  uint64_t *bits = NULL;
+  uint32_t *before = NULL, total = 0;
+  enum tr_status st;
+  TR_GOTO(st, tr_mem_calloc((size_t)words * 8, (void **)&bits, err));
+  TR_GOTO(st, tr_mem_alloc((size_t)words * 4, (void **)&before, err));
+  for (int64_t g = 0; g < n_groups; g++) bits[rows[g] >> 6] |= (uint64_t)1 << (rows[g] & 63);
+  TR_GOTO(st, tr_ctx_check(ctx));
+  for (int64_t w = 0; w < words; w++) {
+    before[w] = total;
+    total += tr_group_count_bits(bits[w]);
+    for (uint64_t word = bits[w]; word; word &= word - 1) rows[at++] = (uint32_t)(w * 64 + __builtin_ctzll(word));
+  }
+  for (int64_t e = 0; e < n_entries; e++) entries[e] = entries[e] == TR_NO_ROW ? TR_NO_GROUP : tr_group_rank_bit(bits, before, entries[e]);
+done:
+  tr_mem_free(bits, (size_t)words * 8);
+  tr_mem_free(before, (size_t)words * 4);
+  return st;
+}
+
+enum tr_status tr_group_order_rows(struct tr_ctx *ctx, uint32_t *rows, int64_t n_groups, int64_t n, uint32_t *entries,
+                                   int64_t n_entries, struct tr_error *err) {
+  if (n_groups < n / 64) return order_by_sorting(ctx, rows, n_groups, entries, n_entries, err);
+  return order_by_marking(ctx, rows, n_groups, n, entries, n_entries, err);
 }
 
 struct text_item {

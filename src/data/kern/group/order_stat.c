@@ -92,8 +92,8 @@ static double quantile_of(double *a, int64_t n, double q, bool whole) {
   int64_t k = (int64_t)at;
   double part = at - (double)k;
   select_kth(a, n, k);
-  if (part == 0.0) return a[k];
-  double next = a[k + 1];
+  if (part == 0.0 && !whole) return a[k];
+  double next = k + 1 < n ? a[k + 1] : a[k];
   for (int64_t i = k + 2; i < n; i++) next = a[i] < next ? a[i] : next;
   double gap = next - a[k];
   return whole && part >= 0.5 ? next - gap * (1 - part) : a[k] + gap * part;

@@ -129,13 +129,6 @@ static enum tr_status number_parts(void *arg, int thread, int64_t begin, int64_t
   return st;
 }
 
-static inline uint32_t count_bits(uint64_t x) {
-  x -= x >> 1 & 0x5555555555555555ull;
-  x = (x & 0x3333333333333333ull) + (x >> 2 & 0x3333333333333333ull);
-  x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;
-  return (uint32_t)(x * 0x0101010101010101ull >> 56);
-}
-
 /* mark -> bits_of, for words [begin, end). */
 static enum tr_status pack_marks(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   (void)thread;
@@ -149,13 +142,9 @@ static enum tr_status pack_marks(void *arg, int thread, int64_t begin, int64_t e
       word |= (bytes * 0x0102040810204080ull >> 56) << (k * 8);
     }
     p->bits_of[w] = word;
-    p->before[w] = count_bits(word);
+    p->before[w] = tr_group_count_bits(word);
   }
   return TR_OK;
-}
-
-static inline uint32_t rank_of_row(const struct part *p, uint32_t row) {
-  return p->before[row >> 6] + count_bits(p->bits_of[row >> 6] & (((uint64_t)1 << (row & 63)) - 1));
 }
 
 /* Local group numbers of a partition become ids, in gfirst and in the rows. */
@@ -167,7 +156,7 @@ static enum tr_status settle_parts(void *arg, int thread, int64_t begin, int64_t
     int64_t lo = p->starts[part], hi = p->starts[part + 1];
     uint32_t *ids = p->gfirst + lo;
     for (uint32_t g = 0; g < p->n_groups[part]; g++) {
-      ids[g] = p->order_of ? p->order_of[p->group_base[part] + g] : rank_of_row(p, ids[g]);
+      ids[g] = p->order_of ? p->order_of[p->group_base[part] + g] : tr_group_rank_bit(p->bits_of, p->before, ids[g]);
     }
     for (int64_t i = lo; i < hi; i++) p->prows[i] = ids[p->prows[i]];
   }

@@ -92,6 +92,28 @@ done:
   return st;
 }
 
+/* The same for one period, without bringing groups together. */
+static enum tr_status neighbour_rows(struct tr_ctx *ctx, const struct tr_groups *g, bool back, uint32_t *rows, bool *missing, struct tr_error *err) {
+  const uint32_t *ids = tr_groups_ids(g);
+  size_t bytes = (size_t)g->n_groups * 4;
+  uint32_t *last;
+  TR_TRY(tr_mem_alloc(bytes, (void **)&last, err));
+  memset(last, 0xff, bytes);
+  enum tr_status st = TR_OK;
+  for (int64_t k = 0; k < g->n_rows; k++) {
+    if (k % (1 << 16) == 0) TR_GOTO(st, tr_ctx_check(ctx));
+    int64_t i = back ? g->n_rows - 1 - k : k;
+    rows[i] = TR_NO_ROW;
+    if (ids[i] == TR_NO_GROUP) continue;
+    rows[i] = last[ids[i]];
+    last[ids[i]] = (uint32_t)i;
+  }
+  *missing = g->n_rows > 0;
+done:
+  tr_mem_free(last, bytes);
+  return st;
+}
+
 /* rows[i] = row that lies `periods` before row i in its group, TR_NO_ROW where none. */
 static enum tr_status shifted_rows(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n, int64_t periods, uint32_t *rows,
                                    bool *missing, struct tr_error *err) {
@@ -105,6 +127,7 @@ static enum tr_status shifted_rows(struct tr_ctx *ctx, const struct tr_groups *g
     }
     return TR_OK;
   }
+  if (periods == 1 || periods == -1) return neighbour_rows(ctx, g, periods < 0, rows, missing, err);
   struct tr_segments s;
   TR_TRY(tr_segments_make(ctx, g, true, &s, err));
   if (s.n_rows < n) memset(rows, 0xff, (size_t)n * 4);
@@ -194,6 +217,12 @@ static enum tr_status differences(void *arg, int thread, int64_t begin, int64_t 
   (void)thread;
   (void)err;
   struct differ *d = arg;
+  if (d->a->dtype.kind == TR_F64) {
+    const double *v = tr_array_data(d->a);
+    double *out = (double *)d->out->data->data;
+    for (int64_t i = begin; i < end; i++) out[i] = d->rows[i] == TR_NO_ROW ? __builtin_nan("") : v[i] - v[d->rows[i]];
+    return TR_OK;
+  }
   for (int64_t i = begin; i < end; i++) put_difference(d->a, i, d->rows[i], d->whole, d->out);
   return TR_OK;
 }
