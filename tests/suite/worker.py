@@ -140,6 +140,8 @@ def main(path: str) -> int:
         count = counters(name)
         if count is not None:
             recorder.write(event="counters", counters=count)
+    if code == pytest.ExitCode.INTERNAL_ERROR:  # pytest itself broke over a test: as good as a crash, the rest goes on
+        return int(code)
     recorder.write(event="finished", code=int(code))
     return 0
 

@@ -70,6 +70,12 @@ class Grouping:
         self.positions = [] if self.is_series else self._positions(whole, labels, grouped._selection)
 
     def _keys_of(self, whole: Table, labels: list[Any]) -> None:
+        if isinstance(whole.columns, MultiIndex) or not whole.columns.is_unique:
+            raise Fallback("column labels that are not plain and unique")
+        if not all(type(label) in (str, int, float) and label in whole.columns for label in labels):
+            raise Fallback("keys that are not column labels")
+        if any(name is not None and name in labels for name in whole.index_names):
+            raise Fallback("keys that name row labels")
         at = [whole.at(label) for label in labels]
         self.keys = [whole.exprs[i] for i in at]
         self.key_dtypes = [whole.dtypes[i] for i in at]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 from pandas import Series
 from pandas.api.extensions import no_default
 
 from .. import _engine
+from ..dtypes import STR, array_from_pandas
 from ..native import finalize
 from ..registry import Fallback, native
 from .arguments import refuse, table_of
@@ -26,7 +28,16 @@ def _apply(self: Any, op: str, params: tuple[int, ...] = (), text: str | None = 
     if any(t is not None and ("\0" in t or not t.isprintable() and not t.isspace()) for t in (text, text2)):
         raise Fallback("control characters")
     made = _engine.op(op, (table.exprs[0],), params, text, text2)
+    if text is not None:
+        check_runs(op, params, text, text2)
     return finalize(computed_series(table, made, source._name), source)
+
+
+def check_runs(op: str, params: tuple[int, ...], text: str, text2: str | None) -> None:
+    """Raise Fallback now where the engine would refuse a pattern when it runs: evaluated over no rows."""
+    empty = _engine.source(_engine.frame(0, (array_from_pandas(pd.array([], dtype=STR)),)), "empty")
+    made = _engine.op(op, (_engine.col(empty, 0),), params, text, text2)
+    _engine.node("PROJECT", (empty,), (made,)).run()
 
 
 def _register_plain(name: str, op: str) -> None:
