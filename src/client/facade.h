@@ -20,8 +20,13 @@ enum tr_client_mode { TR_MODE_OFF = 0, TR_MODE_AUTO, TR_MODE_NATIVE, TR_MODE_STR
 enum tr_client_subject { TR_SUBJECT_SELF = 0, TR_SUBJECT_ATTR, TR_SUBJECT_ARGS, TR_SUBJECT_ALWAYS, TR_SUBJECT_SCHEMA };
 
 /* Which of pandas' chained-assignment checks a callable makes. */
-enum tr_client_chained { TR_CHAINED_NONE = 0, TR_CHAINED_SETITEM, TR_CHAINED_INDEXER, TR_CHAINED_INPLACE,
-                         TR_CHAINED_ALWAYS };
+enum tr_client_chained {
+  TR_CHAINED_NONE = 0,
+  TR_CHAINED_SETITEM,
+  TR_CHAINED_INDEXER,
+  TR_CHAINED_INPLACE,
+  TR_CHAINED_ALWAYS
+};
 
 /* Whose turn a call is. */
 enum tr_client_verdict { TR_VERDICT_PANDAS = 0, TR_VERDICT_CARRIES, TR_VERDICT_ELIGIBLE };
@@ -46,23 +51,19 @@ extern struct tr_client_state tr_client;
 /* Interned attribute names. */
 struct tr_client_names {
   PyObject *native, *seal, *mgr, *attrs, *flags, *name, *obj_ref, *allows, *materialize, *copy, *deep, *blocks, *axes,
-    *values, *range, *names, *view, *kept_columns, *kept_index, *kept_pin, *nbytes, *inplace;
+      *values, *range, *names, *view, *kept_columns, *kept_index, *kept_pin, *nbytes, *inplace;
 };
 extern struct tr_client_names tr_str;
 
 extern PyTypeObject tr_client_native_type, tr_client_mgr_type, tr_client_seal_type, tr_client_method_type,
-  tr_client_member_type;
+    tr_client_member_type;
 
-static inline bool tr_client_is_exact(PyObject *obj)
-{
+static inline bool tr_client_is_exact(PyObject *obj) {
   return Py_TYPE(obj) == tr_client.frame_type || Py_TYPE(obj) == tr_client.series_type;
 }
 
 /* A slot set from Python may hold None. */
-static inline bool tr_client_is_set(PyObject *slot)
-{
-  return slot && slot != Py_None;
-}
+static inline bool tr_client_is_set(PyObject *slot) { return slot && slot != Py_None; }
 
 /* facade_lazy.c */
 /* Gives in *native (new reference, or NULL) the Native that still describes obj; drops one whose seal is broken. */
