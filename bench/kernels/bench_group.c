@@ -1,11 +1,12 @@
-/* db-benchmark's group-by questions on the kernels alone: 1e7 rows in memory, id1..id3 dictionary-coded, no missing values,
- * dropna=False and sort=False, as the benchmark asks. Prints the best of `repeats` for 1 thread and for all cores:
- * numbering, aggregates, and both, and the processor time of both (on a busy machine the honest figure). Check sums are compared with what the same data gives by a plain loop.
+/* db-benchmark's group-by questions on the kernels alone: 1e7 rows in memory, id1..id3 dictionary-coded, no missing
+ * values, dropna=False and sort=False, as the benchmark asks. Prints the best of `repeats` for 1 thread and for all
+ * cores: numbering, aggregates, and both, and the processor time of both (on a busy machine the honest figure). Check
+ * sums are compared with what the same data gives by a plain loop.
  *
  * From the root: meson setup build -Dpython=false && ninja -C build && cc -O3 -std=gnu17 -D_GNU_SOURCE -Isrc
- *   bench/kernels/bench_group.c -o bench_group build/src/data/kern/group/libtr_kern_group.a build/src/data/kern/take/libtr_kern_take.a
- *   build/src/data/col/libtr_col.a build/src/meta/type/libtr_type.a build/src/base/libtr_base.a -lpthread -lm
- * Usage: bench_group [rows] [repeats]
+ *   bench/kernels/bench_group.c -o bench_group build/src/data/kern/group/libtr_kern_group.a
+ * build/src/data/kern/take/libtr_kern_take.a build/src/data/col/libtr_col.a build/src/meta/type/libtr_type.a
+ * build/src/base/libtr_base.a -lpthread -lm Usage: bench_group [rows] [repeats]
  */
 #include "data/kern/group/group.h"
 #include <stdio.h>
@@ -75,7 +76,10 @@ static struct tr_array *float_column(int64_t n, uint64_t *seed) {
 static const struct question {
   const char *name;
   int n_keys, keys[6], n_aggs;
-  struct { enum tr_agg fn; int input, input2; } aggs[3];
+  struct {
+    enum tr_agg fn;
+    int input, input2;
+  } aggs[3];
 } questions[] = {
     {"q1", 1, {ID1}, 1, {{TR_AGG_SUM, V1, 0}}},
     {"q2", 2, {ID1, ID2}, 1, {{TR_AGG_SUM, V1, 0}}},
@@ -94,9 +98,12 @@ static void check(const struct question *q, struct tr_array *out, int64_t n) {
   double total = 0, whole = 0;
   bool floating = out->dtype.kind == TR_F64;
   const struct tr_array *in = columns[q->aggs[0].input];
-  for (int64_t i = 0; i < out->length; i++) total += floating ? ((double *)tr_array_data(out))[i] : (double)((int64_t *)tr_array_data(out))[i];
-  for (int64_t i = 0; i < n; i++) whole += floating ? ((double *)tr_array_data(in))[i] : (double)((int64_t *)tr_array_data(in))[i];
-  if (!(total - whole <= 1e-9 * whole && whole - total <= 1e-9 * whole)) printf("  WRONG: %.17g, not %.17g\n", total, whole);
+  for (int64_t i = 0; i < out->length; i++)
+    total += floating ? ((double *)tr_array_data(out))[i] : (double)((int64_t *)tr_array_data(out))[i];
+  for (int64_t i = 0; i < n; i++)
+    whole += floating ? ((double *)tr_array_data(in))[i] : (double)((int64_t *)tr_array_data(in))[i];
+  if (!(total - whole <= 1e-9 * whole && whole - total <= 1e-9 * whole))
+    printf("  WRONG: %.17g, not %.17g\n", total, whole);
 }
 
 static void ask(struct tr_ctx *ctx, const struct question *q, int64_t n, int repeats) {
@@ -107,8 +114,11 @@ static void ask(struct tr_ctx *ctx, const struct question *q, int64_t n, int rep
   for (int k = 0; k < q->n_keys; k++) keys[k] = columns[q->keys[k]];
   for (int k = 0; k < q->n_aggs; k++) {
     bool corr = q->aggs[k].fn == TR_AGG_CORR, size = q->aggs[k].fn == TR_AGG_SIZE;
-    specs[k] = (struct tr_agg_spec){.fn = q->aggs[k].fn, .input = size ? NULL : columns[q->aggs[k].input],
-                                    .input2 = corr ? columns[q->aggs[k].input2] : NULL, .skipna = true, .param = q->aggs[k].fn == TR_AGG_STD};
+    specs[k] = (struct tr_agg_spec){.fn = q->aggs[k].fn,
+                                    .input = size ? NULL : columns[q->aggs[k].input],
+                                    .input2 = corr ? columns[q->aggs[k].input2] : NULL,
+                                    .skipna = true,
+                                    .param = q->aggs[k].fn == TR_AGG_STD};
   }
   for (int r = 0; r < repeats; r++) {
     struct tr_groups g;
@@ -127,8 +137,8 @@ static void ask(struct tr_ctx *ctx, const struct question *q, int64_t n, int rep
     for (int k = 0; k < q->n_aggs; k++) tr_array_unref(out[k]);
     tr_groups_drop(&g);
   }
-  printf("%-4s %2d threads  %9lld groups  numbering %.4f  aggregates %.4f  both %.4f s  (processor %.4f)\n", q->name, ctx->threads, (long long)n_groups,
-         best_group, best - best_group, best, best_cpu);
+  printf("%-4s %2d threads  %9lld groups  numbering %.4f  aggregates %.4f  both %.4f s  (processor %.4f)\n", q->name,
+         ctx->threads, (long long)n_groups, best_group, best - best_group, best, best_cpu);
 }
 
 int main(int argc, char **argv) {

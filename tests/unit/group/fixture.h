@@ -1,13 +1,13 @@
 /* Columns and comparisons for the tests of data/kern/group. */
 #pragma once
-#include "data/kern/group/group.h"
 #include "base/mem.h"
+#include "data/kern/group/group.h"
 #include "data/kern/take/take.h"
+#include <cmocka.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 
 static struct tr_error fx_err;
 #define OK(call) assert_int_equal((call), TR_OK)
@@ -31,7 +31,8 @@ static inline struct tr_array *fx_text(const char *const *v, int64_t n) {
   OK(tr_text_builder_finish(&b, &a, &fx_err));
   return a;
 }
-static inline struct tr_array *fx_dict(struct tr_dtype t, const int32_t *codes, int64_t n, const char *const *values, int64_t n_values) {
+static inline struct tr_array *fx_dict(struct tr_dtype t, const int32_t *codes, int64_t n, const char *const *values,
+                                       int64_t n_values) {
   struct tr_array *dict = fx_text(values, n_values), *a;
   OK(tr_array_new_dict(t, n, dict, &a, &fx_err));
   memcpy(a->data->data, codes, (size_t)n * 4);

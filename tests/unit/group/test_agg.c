@@ -1,5 +1,5 @@
-/* tr_agg_run: answers recorded from pandas 3.1.1 on eight rows in four groups; the same bits for any number of threads and
- * morsel size; failing allocations; text, times and narrow ints. */
+/* tr_agg_run: answers recorded from pandas 3.1.1 on eight rows in four groups; the same bits for any number of threads
+ * and morsel size; failing allocations; text, times and narrow ints. */
 #include "fixture.h"
 #include <stdlib.h>
 
@@ -33,11 +33,11 @@ static struct tr_groups make_groups(void) {
 static double value(const struct tr_array *a, int64_t i) {
   const void *v = tr_array_data(a);
   switch (a->dtype.kind) {
-    case TR_BOOL: return ((const uint8_t *)v)[i];
-    case TR_I8: return ((const int8_t *)v)[i];
-    case TR_U32: return ((const uint32_t *)v)[i] == TR_NO_ROW ? -1.0 : (double)((const uint32_t *)v)[i];
-    case TR_F64: return ((const double *)v)[i];
-    default: return (double)((const int64_t *)v)[i];
+  case TR_BOOL: return ((const uint8_t *)v)[i];
+  case TR_I8: return ((const int8_t *)v)[i];
+  case TR_U32: return ((const uint32_t *)v)[i] == TR_NO_ROW ? -1.0 : (double)((const uint32_t *)v)[i];
+  case TR_F64: return ((const double *)v)[i];
+  default: return (double)((const int64_t *)v)[i];
   }
 }
 
@@ -79,11 +79,13 @@ static void as_pandas(void **state) {
   struct tr_array *x = fx_sliced(&ctx, fx_f64(floats, N)), *i = fx_i64(ints, N), *out[2 * N_RECORDED];
   struct tr_agg_spec specs[2 * N_RECORDED];
   for (int k = 0; k < 2 * N_RECORDED; k++) {
-    specs[k] = (struct tr_agg_spec){.fn = recorded[k / 2].fn, .input = k % 2 ? i : x, .param = recorded[k / 2].param, .q = .3, .skipna = true};
+    specs[k] = (struct tr_agg_spec){
+        .fn = recorded[k / 2].fn, .input = k % 2 ? i : x, .param = recorded[k / 2].param, .q = .3, .skipna = true};
   }
   OK(tr_agg_run(&ctx, &g, specs, 2 * N_RECORDED, false, out, &fx_err));
   for (int k = 0; k < 2 * N_RECORDED; k++) {
-    for (int j = 0; j < G; j++) fx_near(value(out[k], j), k % 2 ? recorded[k / 2].ints[j] : recorded[k / 2].floats[j], 1e-12);
+    for (int j = 0; j < G; j++)
+      fx_near(value(out[k], j), k % 2 ? recorded[k / 2].ints[j] : recorded[k / 2].floats[j], 1e-12);
     tr_array_unref(out[k]);
   }
   tr_array_unref(x);
@@ -93,8 +95,8 @@ static void as_pandas(void **state) {
 
 static void whole_column(void **state) {
   (void)state;
-  const enum tr_agg fns[] = {TR_AGG_SUM, TR_AGG_MEAN, TR_AGG_STD, TR_AGG_MIN, TR_AGG_MAX, TR_AGG_MEDIAN, TR_AGG_QUANTILE, TR_AGG_SKEW,
-                             TR_AGG_PROD, TR_AGG_NUNIQUE, TR_AGG_COUNT};
+  const enum tr_agg fns[] = {TR_AGG_SUM,      TR_AGG_MEAN, TR_AGG_STD,  TR_AGG_MIN,     TR_AGG_MAX,  TR_AGG_MEDIAN,
+                             TR_AGG_QUANTILE, TR_AGG_SKEW, TR_AGG_PROD, TR_AGG_NUNIQUE, TR_AGG_COUNT};
   const double expected[] = {18.75, 3.125, 3.36804839632687, -2, 8.25, 3.5, 2.25, -0.023188257519960963, -1188, 5, 6};
   struct tr_groups g;
   OK(tr_groups_all(N, &g, &fx_err));
@@ -124,7 +126,8 @@ static void limits_and_pairs(void **state) {
   const double two[] = {2.5, NAN, 8, NAN}, pair[] = {-1, 1, -1, NAN}, ints_two[] = {17, 1, 95, NAN};
   check_one((struct tr_agg_spec){.fn = TR_AGG_SUM, .input = x, .param = 2, .skipna = true}, two);
   check_one((struct tr_agg_spec){.fn = TR_AGG_SUM, .input = x, .skipna = false}, two);
-  check_one((struct tr_agg_spec){.fn = TR_AGG_SUM, .input = i, .param = 2, .skipna = true}, ints_two); /* becomes float64 */
+  check_one((struct tr_agg_spec){.fn = TR_AGG_SUM, .input = i, .param = 2, .skipna = true},
+            ints_two); /* becomes float64 */
   check_one((struct tr_agg_spec){.fn = TR_AGG_CORR, .input = i, .input2 = y, .skipna = true}, pair);
   tr_array_unref(x);
   tr_array_unref(y);
@@ -137,7 +140,8 @@ static void text_and_narrow(void **state) {
   const char *const smallest[G] = {"a text longer than twelve bytes", "", "b", NULL};
   const int8_t small[N] = {100, 1, 1, 2, 2, 1, 3, 4}, big[N] = {100, 1, 100, 2, 2, 1, 3, 4};
   struct tr_groups g = make_groups();
-  struct tr_array *text = fx_text(t, N), *s = fx_fixed(tr_dtype_of(TR_I8), small, N), *b = fx_fixed(tr_dtype_of(TR_I8), big, N), *out[3];
+  struct tr_array *text = fx_text(t, N), *s = fx_fixed(tr_dtype_of(TR_I8), small, N),
+                  *b = fx_fixed(tr_dtype_of(TR_I8), big, N), *out[3];
   struct tr_agg_spec specs[3] = {{.fn = TR_AGG_MIN, .input = text, .skipna = true, .param = -1},
                                  {.fn = TR_AGG_SUM, .input = s, .skipna = true},
                                  {.fn = TR_AGG_SUM, .input = b, .skipna = true}};
@@ -185,7 +189,8 @@ static void same_bits(void **state) {
   double *v = malloc(ROWS * sizeof *v);
   int64_t *k = malloc(ROWS * sizeof *k);
   uint64_t seed = 5;
-  const enum tr_agg fns[] = {TR_AGG_SUM, TR_AGG_MEAN, TR_AGG_VAR, TR_AGG_PROD, TR_AGG_MIN, TR_AGG_MEDIAN, TR_AGG_SKEW, TR_AGG_CORR};
+  const enum tr_agg fns[] = {TR_AGG_SUM, TR_AGG_MEAN,   TR_AGG_VAR,  TR_AGG_PROD,
+                             TR_AGG_MIN, TR_AGG_MEDIAN, TR_AGG_SKEW, TR_AGG_CORR};
   enum { FNS = 8 };
   for (int64_t card = 1; card <= ROWS; card *= 100) {
     for (int64_t i = 0; i < ROWS; i++) {
@@ -194,7 +199,9 @@ static void same_bits(void **state) {
     }
     struct tr_array *x = fx_f64(v, ROWS), *key = fx_i64(k, ROWS), *first[FNS], *out[FNS];
     struct tr_agg_spec specs[FNS];
-    for (int f = 0; f < FNS; f++) specs[f] = (struct tr_agg_spec){.fn = fns[f], .input = x, .input2 = key, .skipna = true, .param = fns[f] == TR_AGG_VAR};
+    for (int f = 0; f < FNS; f++)
+      specs[f] =
+          (struct tr_agg_spec){.fn = fns[f], .input = x, .input2 = key, .skipna = true, .param = fns[f] == TR_AGG_VAR};
     for (int way = 0; way < 3; way++) {
       struct tr_groups g;
       fx_ctx(&ctx, way == 0 ? 1 : 3, way == 2 ? 1000 : TR_MORSEL_ROWS, false);
@@ -219,9 +226,12 @@ static void allocations_fail(void **state) {
   struct tr_groups g = make_groups();
   const char *const t[N] = {"x", NULL, "y", "z", "x", "y", "z", NULL};
   struct tr_array *x = fx_f64(floats, N), *text = fx_text(t, N), *out[6];
-  struct tr_agg_spec specs[6] = {{.fn = TR_AGG_VAR, .input = x, .param = 1, .skipna = true}, {.fn = TR_AGG_MEDIAN, .input = x, .skipna = true},
-                                 {.fn = TR_AGG_MAX, .input = text, .skipna = true}, {.fn = TR_AGG_NUNIQUE, .input = text, .skipna = true},
-                                 {.fn = TR_AGG_NTH_ROW, .param = 0}, {.fn = TR_AGG_CORR, .input = x, .input2 = x, .skipna = true}};
+  struct tr_agg_spec specs[6] = {{.fn = TR_AGG_VAR, .input = x, .param = 1, .skipna = true},
+                                 {.fn = TR_AGG_MEDIAN, .input = x, .skipna = true},
+                                 {.fn = TR_AGG_MAX, .input = text, .skipna = true},
+                                 {.fn = TR_AGG_NUNIQUE, .input = text, .skipna = true},
+                                 {.fn = TR_AGG_NTH_ROW, .param = 0},
+                                 {.fn = TR_AGG_CORR, .input = x, .input2 = x, .skipna = true}};
   size_t before = tr_mem_used();
   for (int64_t k = 1;; k++) {
     tr_mem_fail_at(k);
@@ -238,10 +248,12 @@ static void allocations_fail(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(as_pandas, setup, teardown), cmocka_unit_test_setup_teardown(whole_column, setup, teardown),
-      cmocka_unit_test_setup_teardown(limits_and_pairs, setup, teardown), cmocka_unit_test_setup_teardown(text_and_narrow, setup, teardown),
-      cmocka_unit_test_setup_teardown(nothing, setup, teardown), cmocka_unit_test_setup_teardown(same_bits, setup, teardown),
-      cmocka_unit_test_setup_teardown(allocations_fail, setup, teardown)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(as_pandas, setup, teardown),
+                                     cmocka_unit_test_setup_teardown(whole_column, setup, teardown),
+                                     cmocka_unit_test_setup_teardown(limits_and_pairs, setup, teardown),
+                                     cmocka_unit_test_setup_teardown(text_and_narrow, setup, teardown),
+                                     cmocka_unit_test_setup_teardown(nothing, setup, teardown),
+                                     cmocka_unit_test_setup_teardown(same_bits, setup, teardown),
+                                     cmocka_unit_test_setup_teardown(allocations_fail, setup, teardown)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,11 @@
-/* tr_agg_dtype against the dtypes that pandas 3.1.1 gave for each function on four values of each dtype, within groups (of
- * alternating rows) and of a whole Series. "-": pandas raises; "~": pandas answers, the engine leaves it to pandas. */
+/* tr_agg_dtype against the dtypes that pandas 3.1.1 gave for each function on four values of each dtype, within groups
+ * (of alternating rows) and of a whole Series. "-": pandas raises; "~": pandas answers, the engine leaves it to pandas.
+ */
 #include "fixture.h"
 
-static const char *const inputs[] = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64",
-                                     "str", "datetime64[us]", "timedelta64[us]", "category", "ordered"};
+static const char *const inputs[] = {
+    "bool",   "int8",    "int16",   "int32", "int64",          "uint8",           "uint16",   "uint32",
+    "uint64", "float32", "float64", "str",   "datetime64[us]", "timedelta64[us]", "category", "ordered"};
 enum { N_INPUTS = sizeof inputs / sizeof *inputs };
 
 static const struct {
@@ -129,7 +131,8 @@ static void as_pandas(void **state) {
       if (*expected == '-' || *expected == '~') {
         assert_int_equal(st, TR_UNSUPPORTED);
       } else {
-        if (st != TR_OK || !tr_dtype_eq(got, dtype_of(expected))) fail_msg("row %zu, %s: not %s", r, inputs[i], expected);
+        if (st != TR_OK || !tr_dtype_eq(got, dtype_of(expected)))
+          fail_msg("row %zu, %s: not %s", r, inputs[i], expected);
       }
     }
     assert_null(expected);

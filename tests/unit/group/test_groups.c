@@ -1,5 +1,5 @@
-/* tr_groups_make against a quadratic oracle: every way of numbering, key kind, order and treatment of missing keys, with one
- * row a morsel and with all hashes equal; and with every allocation failing in turn. */
+/* tr_groups_make against a quadratic oracle: every way of numbering, key kind, order and treatment of missing keys,
+ * with one row a morsel and with all hashes equal; and with every allocation failing in turn. */
 #include "fixture.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +45,8 @@ static int compare_rows(struct tr_array *const *keys, int n_keys, int64_t i, int
 }
 
 /* Checks ids and first rows against the definition. */
-static void check(struct tr_array *const *keys, int n_keys, int64_t n, bool sort, bool dropna, const struct tr_groups *g) {
+static void check(struct tr_array *const *keys, int n_keys, int64_t n, bool sort, bool dropna,
+                  const struct tr_groups *g) {
   const uint32_t *ids = (const uint32_t *)g->ids->data, *first = (const uint32_t *)g->first_row->data;
   bool dropped = false;
   assert_int_equal(g->n_rows, n);
@@ -74,8 +75,16 @@ static void check(struct tr_array *const *keys, int n_keys, int64_t n, bool sort
   }
 }
 
-static const char *const words[] = {"", "a", "b", "exactly 12 by", "a text longer than twelve bytes", "a text longer than twelve bytez",
-                                    "\xc3\xa9t\xc3\xa9", "\xe6\x97\xa5\xe6\x9c\xac", "zz", "A"};
+static const char *const words[] = {"",
+                                    "a",
+                                    "b",
+                                    "exactly 12 by",
+                                    "a text longer than twelve bytes",
+                                    "a text longer than twelve bytez",
+                                    "\xc3\xa9t\xc3\xa9",
+                                    "\xe6\x97\xa5\xe6\x9c\xac",
+                                    "zz",
+                                    "A"};
 enum { N_WORDS = 10, N_FORMS = 9 };
 
 static struct tr_array *column(struct tr_ctx *ctx, int form, int64_t n, int64_t card, uint64_t *seed) {
@@ -92,21 +101,23 @@ static struct tr_array *column(struct tr_ctx *ctx, int form, int64_t n, int64_t 
     f[i] = r % 7 == 0 ? (r % 2 ? 0.0 : -0.0) : r % 7 == 1 ? NAN : r % 7 == 2 ? INFINITY : (double)r * 0.1;
     c[i] = (int32_t)(r % (N_WORDS + 1)) - 1;
     t[i] = c[i] < 0 ? NULL : words[c[i]];
-    if (form == 8 && r % 9) t[i] = strcpy(space + 24 * i, ""), snprintf(space + 24 * i, 24, "%s%d", r % 2 ? "long long prefix " : "", (int)(r % 100000));
+    if (form == 8 && r % 9)
+      t[i] = strcpy(space + 24 * i, ""),
+      snprintf(space + 24 * i, 24, "%s%d", r % 2 ? "long long prefix " : "", (int)(r % 100000));
   }
   struct tr_array *a;
   switch (form) {
-    case 0:
-    case 1: a = fx_i64(v, n); break;
-    case 2: a = fx_f64(f, n); break;
-    case 3: a = fx_fixed(tr_dtype_unit(TR_DATETIME, TR_NS), v, n); break;
-    case 4: a = fx_dict(tr_dtype_of(TR_STR), c, n, words, N_WORDS); break;
-    case 5: a = fx_dict(tr_dtype_of(TR_CATEGORY), c, n, words, N_WORDS); break;
-    case 6:
-      for (int64_t i = 0; i < n; i++) c[i] = c[i] < 0 ? 0 : c[i];
-      a = fx_dict(tr_dtype_of(TR_STR), c, n, words, N_WORDS);
-      break;
-    default: a = fx_text(t, n);
+  case 0:
+  case 1: a = fx_i64(v, n); break;
+  case 2: a = fx_f64(f, n); break;
+  case 3: a = fx_fixed(tr_dtype_unit(TR_DATETIME, TR_NS), v, n); break;
+  case 4: a = fx_dict(tr_dtype_of(TR_STR), c, n, words, N_WORDS); break;
+  case 5: a = fx_dict(tr_dtype_of(TR_CATEGORY), c, n, words, N_WORDS); break;
+  case 6:
+    for (int64_t i = 0; i < n; i++) c[i] = c[i] < 0 ? 0 : c[i];
+    a = fx_dict(tr_dtype_of(TR_STR), c, n, words, N_WORDS);
+    break;
+  default: a = fx_text(t, n);
   }
   free(v);
   free(f);
@@ -119,7 +130,8 @@ static struct tr_array *column(struct tr_ctx *ctx, int form, int64_t n, int64_t 
 static void trial(struct tr_ctx *ctx, int64_t n, int n_keys, uint64_t *seed) {
   struct tr_array *keys[MAX_KEYS];
   const int64_t cards[] = {1, 3, 40, n + 1, 1 << 30};
-  for (int k = 0; k < n_keys; k++) keys[k] = column(ctx, (int)(fx_random(seed) % N_FORMS), n, cards[fx_random(seed) % 5], seed);
+  for (int k = 0; k < n_keys; k++)
+    keys[k] = column(ctx, (int)(fx_random(seed) % N_FORMS), n, cards[fx_random(seed) % 5], seed);
   for (int mode = 0; mode < 4; mode++) {
     struct tr_groups g;
     OK(tr_groups_make(ctx, keys, n_keys, n, mode & 1, mode & 2, &g, &fx_err));
@@ -222,7 +234,8 @@ static void duplicated(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(random_keys), cmocka_unit_test(many_rows), cmocka_unit_test(allocations_fail),
-                                     cmocka_unit_test(cancelled), cmocka_unit_test(duplicated)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(random_keys), cmocka_unit_test(many_rows),
+                                     cmocka_unit_test(allocations_fail), cmocka_unit_test(cancelled),
+                                     cmocka_unit_test(duplicated)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

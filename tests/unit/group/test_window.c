@@ -1,5 +1,5 @@
-/* tr_window_run and tr_groups_head: answers recorded from pandas 3.1.1 on eight rows in four groups, and on the whole column;
- * dropped rows; dtypes that are refused; failing allocations. */
+/* tr_window_run and tr_groups_head: answers recorded from pandas 3.1.1 on eight rows in four groups, and on the whole
+ * column; dropped rows; dtypes that are refused; failing allocations. */
 #include "fixture.h"
 
 enum { N = 8, G = 4 };
@@ -39,7 +39,8 @@ static const struct {
     {TR_WIN_RANK_MIN, {2, NAN, 1, 1, 1, 3, 1, NAN}, {0.625, 0.875, 0.75, 0.25, 0.125, 0.5, 0.25, 0.875}},
     {TR_WIN_RANK_MAX, {2, NAN, 1, 2, 1, 3, 2, NAN}, {0.625, 1, 0.75, 0.375, 0.125, 0.5, 0.375, 1}},
     {TR_WIN_RANK_FIRST, {2, NAN, 1, 1, 1, 3, 2, NAN}, {0.625, 0.875, 0.75, 0.25, 0.125, 0.5, 0.375, 1}},
-    {TR_WIN_RANK_DENSE, {2, NAN, 1, 1, 1, 3, 1, NAN},
+    {TR_WIN_RANK_DENSE,
+     {2, NAN, 1, 1, 1, 3, 1, NAN},
      {0.6666666666666666, 1, 0.8333333333333334, 0.3333333333333333, 0.16666666666666666, 0.5, 0.3333333333333333, 1}},
     {TR_WIN_SHIFT, {NAN, NAN, 1.5, NAN, NAN, -2, 4, NAN}, {NAN, 1.5, NAN, -2, 4, 8.25, 3, 4}},
     {TR_WIN_FFILL, {1.5, NAN, -2, 4, 8.25, 3, 4, NAN}, {1.5, 1.5, -2, 4, 8.25, 3, 4, 4}},
@@ -54,7 +55,9 @@ static void as_pandas(void **state) {
     bool rank = recorded[k].fn >= TR_WIN_RANK_AVERAGE && recorded[k].fn <= TR_WIN_RANK_DENSE;
     for (int whole = 0; whole < 2; whole++) {
       struct tr_window_spec spec = {.fn = recorded[k].fn, .input = x, .param = 1};
-      if (rank && whole) spec = (struct tr_window_spec){.fn = recorded[k].fn, .input = x, .descending = true, .na_option = 2, .pct = true};
+      if (rank && whole)
+        spec =
+            (struct tr_window_spec){.fn = recorded[k].fn, .input = x, .descending = true, .na_option = 2, .pct = true};
       OK(tr_window_run(&ctx, whole ? NULL : &g, N, &spec, &out, &fx_err));
       assert_int_equal(out->dtype.kind, TR_F64);
       const double *expected = whole ? recorded[k].whole : recorded[k].group, *got = tr_array_data(out);
@@ -94,10 +97,20 @@ static void counts_and_differences(void **state) {
 
 static void heads_and_tails(void **state) {
   (void)state;
-  static const struct { int64_t k; bool tail; int n; uint32_t rows[N]; } cases[] = {
-      {1, false, 4, {0, 1, 3, 7}}, {1, true, 4, {4, 5, 6, 7}}, {2, false, 7, {0, 1, 2, 3, 4, 6, 7}}, {2, true, 7, {1, 2, 3, 4, 5, 6, 7}},
-      {-1, false, 4, {0, 1, 2, 3}}, {-1, true, 4, {2, 4, 5, 6}}, {0, false, 0, {0}}, {INT64_MAX, true, 8, {0, 1, 2, 3, 4, 5, 6, 7}},
-      {INT64_MIN, false, 0, {0}}};
+  static const struct {
+    int64_t k;
+    bool tail;
+    int n;
+    uint32_t rows[N];
+  } cases[] = {{1, false, 4, {0, 1, 3, 7}},
+               {1, true, 4, {4, 5, 6, 7}},
+               {2, false, 7, {0, 1, 2, 3, 4, 6, 7}},
+               {2, true, 7, {1, 2, 3, 4, 5, 6, 7}},
+               {-1, false, 4, {0, 1, 2, 3}},
+               {-1, true, 4, {2, 4, 5, 6}},
+               {0, false, 0, {0}},
+               {INT64_MAX, true, 8, {0, 1, 2, 3, 4, 5, 6, 7}},
+               {INT64_MIN, false, 0, {0}}};
   struct tr_groups g = make_groups();
   for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
     struct tr_buffer *rows;
@@ -115,7 +128,8 @@ static void refused(void **state) {
   const uint8_t b[N] = {1, 0, 1, 0, 1, 1, 0, 0};
   const int64_t days[N] = {1, TR_NAT, 3, 4, 5, 6, 7, 8};
   struct tr_groups g = make_groups();
-  struct tr_array *bools = fx_fixed(tr_dtype_of(TR_BOOL), b, N), *times = fx_fixed(tr_dtype_unit(TR_DATETIME, TR_NS), days, N), *out;
+  struct tr_array *bools = fx_fixed(tr_dtype_of(TR_BOOL), b, N),
+                  *times = fx_fixed(tr_dtype_unit(TR_DATETIME, TR_NS), days, N), *out;
   struct tr_window_spec spec = {.fn = TR_WIN_SHIFT, .input = bools, .param = 1};
   assert_int_equal(tr_window_run(&ctx, &g, N, &spec, &out, &fx_err), TR_UNSUPPORTED);
   spec.fn = TR_WIN_DIFF;
@@ -136,7 +150,8 @@ static void allocations_fail(void **state) {
   const char *const t[N] = {"x", NULL, "y", "z", "x", "y", "z", NULL};
   struct tr_array *x = fx_f64(floats, N), *text = fx_text(t, N), *out;
   for (int fn = 0; fn < TR_N_WINDOWS; fn++) {
-    struct tr_window_spec spec = {.fn = (enum tr_window)fn, .input = fn >= TR_WIN_RANK_AVERAGE && fn <= TR_WIN_RANK_DENSE ? text : x, .param = 1};
+    struct tr_window_spec spec = {
+        .fn = (enum tr_window)fn, .input = fn >= TR_WIN_RANK_AVERAGE && fn <= TR_WIN_RANK_DENSE ? text : x, .param = 1};
     size_t before = tr_mem_used();
     for (int64_t k = 1;; k++) {
       tr_mem_fail_at(k);
@@ -154,9 +169,10 @@ static void allocations_fail(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(as_pandas, setup, teardown), cmocka_unit_test_setup_teardown(counts_and_differences, setup, teardown),
-      cmocka_unit_test_setup_teardown(heads_and_tails, setup, teardown), cmocka_unit_test_setup_teardown(refused, setup, teardown),
-      cmocka_unit_test_setup_teardown(allocations_fail, setup, teardown)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(as_pandas, setup, teardown),
+                                     cmocka_unit_test_setup_teardown(counts_and_differences, setup, teardown),
+                                     cmocka_unit_test_setup_teardown(heads_and_tails, setup, teardown),
+                                     cmocka_unit_test_setup_teardown(refused, setup, teardown),
+                                     cmocka_unit_test_setup_teardown(allocations_fail, setup, teardown)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,14 +4,14 @@
 
 enum { SPARE = 8 }; /* slots after a range that take the rows of other ranges, several to break dependency chains */
 
-#define BLOCK_NAME tr_block_f64
-#define TO double
-#define ABSENT NAN
+#define BLOCK_NAME     tr_block_f64
+#define TO             double
+#define ABSENT         NAN
 #define UNSIGNED_64(v) ((double)(v))
 #include "block.tmpl.h"
-#define BLOCK_NAME tr_block_i64
-#define TO int64_t
-#define ABSENT TR_NAT
+#define BLOCK_NAME     tr_block_i64
+#define TO             int64_t
+#define ABSENT         TR_NAT
 #define UNSIGNED_64(v) ((int64_t)((v) ^ 0x8000000000000000ull))
 #include "block.tmpl.h"
 
@@ -19,7 +19,7 @@ struct rows {
   const uint32_t *ids; /* of this block; NULL = all in slot 0 */
   int64_t begin;       /* row of the block's first */
   int n;
-  uint32_t lo, width;  /* groups served: [lo, lo + width) */
+  uint32_t lo, width; /* groups served: [lo, lo + width) */
 };
 
 static inline uint32_t slot_of(const struct rows *r, int i) {
@@ -29,7 +29,8 @@ static inline uint32_t slot_of(const struct rows *r, int i) {
 
 static void add_size(const struct rows *r, uint32_t *acc) {
   if (!r->ids) acc[0] += (uint32_t)r->n;
-  else for (int i = 0; i < r->n; i++) acc[slot_of(r, i)]++;
+  else
+    for (int i = 0; i < r->n; i++) acc[slot_of(r, i)]++;
 }
 static void add_count(const struct rows *r, const double *x, uint32_t *acc) {
   for (int i = 0; i < r->n; i++) acc[slot_of(r, i)] += x[i] == x[i];
@@ -143,14 +144,16 @@ static void add_arg_i(const struct rows *r, const int64_t *x, bool can_miss, boo
   for (int i = 0; i < r->n; i++) {
     struct tr_acc_arg_i *a = &acc[slot_of(r, i)];
     if (can_miss && x[i] == TR_NAT) continue;
-    if (a->row == TR_NO_ROW || (max ? x[i] > a->best : x[i] < a->best)) *a = (struct tr_acc_arg_i){x[i], (uint32_t)(r->begin + i)};
+    if (a->row == TR_NO_ROW || (max ? x[i] > a->best : x[i] < a->best))
+      *a = (struct tr_acc_arg_i){x[i], (uint32_t)(r->begin + i)};
   }
 }
 static void add_arg_f(const struct rows *r, const double *x, bool max, struct tr_acc_arg_f *acc) {
   for (int i = 0; i < r->n; i++) {
     struct tr_acc_arg_f *a = &acc[slot_of(r, i)];
     if (x[i] != x[i]) continue;
-    if (a->row == TR_NO_ROW || (max ? x[i] > a->best : x[i] < a->best)) *a = (struct tr_acc_arg_f){x[i], (uint32_t)(r->begin + i)};
+    if (a->row == TR_NO_ROW || (max ? x[i] > a->best : x[i] < a->best))
+      *a = (struct tr_acc_arg_f){x[i], (uint32_t)(r->begin + i)};
   }
 }
 static void add_rows(const struct rows *r, const double *x, bool last, uint32_t *acc) {
@@ -171,7 +174,8 @@ static void add_pair(const struct rows *r, const double *x, const double *y, str
     a->y += ok ? y[i] : 0.0;
   }
 }
-static void add_cross(const struct rows *r, const double *x, const double *y, const struct tr_acc_pair *mean, struct tr_acc_cross *acc) {
+static void add_cross(const struct rows *r, const double *x, const double *y, const struct tr_acc_pair *mean,
+                      struct tr_acc_cross *acc) {
   for (int i = 0; i < r->n; i++) {
     uint32_t k = slot_of(r, i);
     bool ok = (x[i] == x[i]) & (y[i] == y[i]) & (k < r->width);
@@ -184,10 +188,11 @@ static void add_cross(const struct rows *r, const double *x, const double *y, co
 }
 
 static const uint8_t acc_width[TR_N_ACCS] = {
-    [TR_ACC_SIZE] = 4, [TR_ACC_COUNT] = 4, [TR_ACC_SUM_I] = 8, [TR_ACC_PROD_I] = 8, [TR_ACC_SUM_F] = 16, [TR_ACC_PROD_F] = 16,
-    [TR_ACC_SQUARES] = 16, [TR_ACC_MIN_I] = 8, [TR_ACC_MAX_I] = 8, [TR_ACC_MIN_F] = 8, [TR_ACC_MAX_F] = 8,
-    [TR_ACC_ARGMIN_I] = 16, [TR_ACC_ARGMAX_I] = 16, [TR_ACC_ARGMIN_F] = 16, [TR_ACC_ARGMAX_F] = 16, [TR_ACC_FIRST_ROW] = 4,
-    [TR_ACC_LAST_ROW] = 4, [TR_ACC_TRUTH] = 1, [TR_ACC_PAIR_SUMS] = 24, [TR_ACC_PAIR_SQUARES] = 24};
+    [TR_ACC_SIZE] = 4,      [TR_ACC_COUNT] = 4,     [TR_ACC_SUM_I] = 8,      [TR_ACC_PROD_I] = 8,
+    [TR_ACC_SUM_F] = 16,    [TR_ACC_PROD_F] = 16,   [TR_ACC_SQUARES] = 16,   [TR_ACC_MIN_I] = 8,
+    [TR_ACC_MAX_I] = 8,     [TR_ACC_MIN_F] = 8,     [TR_ACC_MAX_F] = 8,      [TR_ACC_ARGMIN_I] = 16,
+    [TR_ACC_ARGMAX_I] = 16, [TR_ACC_ARGMIN_F] = 16, [TR_ACC_ARGMAX_F] = 16,  [TR_ACC_FIRST_ROW] = 4,
+    [TR_ACC_LAST_ROW] = 4,  [TR_ACC_TRUTH] = 1,     [TR_ACC_PAIR_SUMS] = 24, [TR_ACC_PAIR_SQUARES] = 24};
 
 static void add_block(const struct tr_acc *a, const struct rows *r, void *acc) {
   double fx[TR_GROUP_BLOCK], fy[TR_GROUP_BLOCK];
@@ -196,7 +201,8 @@ static void add_block(const struct tr_acc *a, const struct rows *r, void *acc) {
   const double *x = NULL, *y = NULL;
   const int64_t *v = NULL;
   bool can_miss = a->codes || (a->x && tr_kind_can_miss(a->x->dtype.kind));
-  if (k == TR_ACC_SUM_I || k == TR_ACC_PROD_I || k == TR_ACC_MIN_I || k == TR_ACC_MAX_I || k == TR_ACC_ARGMIN_I || k == TR_ACC_ARGMAX_I) {
+  if (k == TR_ACC_SUM_I || k == TR_ACC_PROD_I || k == TR_ACC_MIN_I || k == TR_ACC_MAX_I || k == TR_ACC_ARGMIN_I ||
+      k == TR_ACC_ARGMAX_I) {
     v = a->codes ? a->codes + r->begin : tr_block_i64(a->x, r->begin, r->n, ix);
     bool summed = k == TR_ACC_SUM_I || k == TR_ACC_PROD_I;
     if (summed && a->x->dtype.kind == TR_U64) v = (const int64_t *)tr_array_data(a->x) + r->begin; /* as it is */
@@ -205,27 +211,27 @@ static void add_block(const struct tr_acc *a, const struct rows *r, void *acc) {
   }
   if (a->y) y = tr_block_f64(a->y, r->begin, r->n, fy);
   switch (a->kind) {
-    case TR_ACC_SIZE: add_size(r, acc); break;
-    case TR_ACC_COUNT: add_count(r, x, acc); break;
-    case TR_ACC_SUM_I: add_sum_i(r, v, can_miss, acc); break;
-    case TR_ACC_PROD_I: add_prod_i(r, v, acc); break;
-    case TR_ACC_SUM_F: add_sum_f(r, x, acc); break;
-    case TR_ACC_PROD_F: add_prod_f(r, x, acc); break;
-    case TR_ACC_SQUARES: add_squares(r, x, a->aux, acc); break;
-    case TR_ACC_MIN_I: add_min_i(r, v, can_miss, acc); break;
-    case TR_ACC_MAX_I: add_max_i(r, v, acc); break;
-    case TR_ACC_MIN_F: add_min_f(r, x, acc); break;
-    case TR_ACC_MAX_F: add_max_f(r, x, acc); break;
-    case TR_ACC_ARGMIN_I: add_arg_i(r, v, can_miss, false, acc); break;
-    case TR_ACC_ARGMAX_I: add_arg_i(r, v, can_miss, true, acc); break;
-    case TR_ACC_ARGMIN_F: add_arg_f(r, x, false, acc); break;
-    case TR_ACC_ARGMAX_F: add_arg_f(r, x, true, acc); break;
-    case TR_ACC_FIRST_ROW: add_rows(r, x, false, acc); break;
-    case TR_ACC_LAST_ROW: add_rows(r, x, true, acc); break;
-    case TR_ACC_TRUTH: add_truth(r, x, acc); break;
-    case TR_ACC_PAIR_SUMS: add_pair(r, x, y, acc); break;
-    case TR_ACC_PAIR_SQUARES: add_cross(r, x, y, a->aux, acc); break;
-    case TR_N_ACCS: break;
+  case TR_ACC_SIZE: add_size(r, acc); break;
+  case TR_ACC_COUNT: add_count(r, x, acc); break;
+  case TR_ACC_SUM_I: add_sum_i(r, v, can_miss, acc); break;
+  case TR_ACC_PROD_I: add_prod_i(r, v, acc); break;
+  case TR_ACC_SUM_F: add_sum_f(r, x, acc); break;
+  case TR_ACC_PROD_F: add_prod_f(r, x, acc); break;
+  case TR_ACC_SQUARES: add_squares(r, x, a->aux, acc); break;
+  case TR_ACC_MIN_I: add_min_i(r, v, can_miss, acc); break;
+  case TR_ACC_MAX_I: add_max_i(r, v, acc); break;
+  case TR_ACC_MIN_F: add_min_f(r, x, acc); break;
+  case TR_ACC_MAX_F: add_max_f(r, x, acc); break;
+  case TR_ACC_ARGMIN_I: add_arg_i(r, v, can_miss, false, acc); break;
+  case TR_ACC_ARGMAX_I: add_arg_i(r, v, can_miss, true, acc); break;
+  case TR_ACC_ARGMIN_F: add_arg_f(r, x, false, acc); break;
+  case TR_ACC_ARGMAX_F: add_arg_f(r, x, true, acc); break;
+  case TR_ACC_FIRST_ROW: add_rows(r, x, false, acc); break;
+  case TR_ACC_LAST_ROW: add_rows(r, x, true, acc); break;
+  case TR_ACC_TRUTH: add_truth(r, x, acc); break;
+  case TR_ACC_PAIR_SUMS: add_pair(r, x, y, acc); break;
+  case TR_ACC_PAIR_SQUARES: add_cross(r, x, y, a->aux, acc); break;
+  case TR_N_ACCS: break;
   }
 }
 
@@ -235,19 +241,33 @@ static void acc_init(enum tr_acc_kind kind, void *acc, int64_t n) {
   struct tr_acc_f *p = acc;
   struct tr_acc_arg_i *arg = acc;
   switch (kind) {
-    case TR_ACC_PROD_I: for (int64_t k = 0; k < n; k++) i[k] = 1; break;
-    case TR_ACC_PROD_F: for (int64_t k = 0; k < n; k++) p[k] = (struct tr_acc_f){1.0, 0}; break;
-    case TR_ACC_MIN_I: for (int64_t k = 0; k < n; k++) i[k] = INT64_MAX; break;
-    case TR_ACC_MAX_I: for (int64_t k = 0; k < n; k++) i[k] = INT64_MIN; break;
-    case TR_ACC_MIN_F: for (int64_t k = 0; k < n; k++) f[k] = INFINITY; break;
-    case TR_ACC_MAX_F: for (int64_t k = 0; k < n; k++) f[k] = -INFINITY; break;
-    case TR_ACC_ARGMIN_I:
-    case TR_ACC_ARGMAX_I:
-    case TR_ACC_ARGMIN_F:
-    case TR_ACC_ARGMAX_F: for (int64_t k = 0; k < n; k++) arg[k] = (struct tr_acc_arg_i){0, TR_NO_ROW}; break;
-    case TR_ACC_FIRST_ROW:
-    case TR_ACC_LAST_ROW: memset(acc, 0xff, (size_t)n * 4); break;
-    default: memset(acc, 0, (size_t)n * acc_width[kind]);
+  case TR_ACC_PROD_I:
+    for (int64_t k = 0; k < n; k++) i[k] = 1;
+    break;
+  case TR_ACC_PROD_F:
+    for (int64_t k = 0; k < n; k++) p[k] = (struct tr_acc_f){1.0, 0};
+    break;
+  case TR_ACC_MIN_I:
+    for (int64_t k = 0; k < n; k++) i[k] = INT64_MAX;
+    break;
+  case TR_ACC_MAX_I:
+    for (int64_t k = 0; k < n; k++) i[k] = INT64_MIN;
+    break;
+  case TR_ACC_MIN_F:
+    for (int64_t k = 0; k < n; k++) f[k] = INFINITY;
+    break;
+  case TR_ACC_MAX_F:
+    for (int64_t k = 0; k < n; k++) f[k] = -INFINITY;
+    break;
+  case TR_ACC_ARGMIN_I:
+  case TR_ACC_ARGMAX_I:
+  case TR_ACC_ARGMIN_F:
+  case TR_ACC_ARGMAX_F:
+    for (int64_t k = 0; k < n; k++) arg[k] = (struct tr_acc_arg_i){0, TR_NO_ROW};
+    break;
+  case TR_ACC_FIRST_ROW:
+  case TR_ACC_LAST_ROW: memset(acc, 0xff, (size_t)n * 4); break;
+  default: memset(acc, 0, (size_t)n * acc_width[kind]);
   }
 }
 
@@ -271,27 +291,50 @@ static void acc_merge(enum tr_acc_kind kind, void *into, const void *from, int64
   const struct tr_acc_pair *fpair = from;
   for (int64_t k = lo; k < hi; k++) {
     switch (kind) {
-      case TR_ACC_SIZE:
-      case TR_ACC_COUNT: u[k] += fu[k]; break;
-      case TR_ACC_SUM_I: w[k] += fw[k]; break;
-      case TR_ACC_PROD_I: w[k] *= fw[k]; break;
-      case TR_ACC_SUM_F: p[k].sum += fp[k].sum; p[k].n += fp[k].n; break;
-      case TR_ACC_PROD_F: p[k].sum *= fp[k].sum; p[k].n += fp[k].n; break;
-      case TR_ACC_SQUARES: d[2 * k] += fd[2 * k]; d[2 * k + 1] += fd[2 * k + 1]; break;
-      case TR_ACC_MIN_I: i[k] = fi[k] < i[k] ? fi[k] : i[k]; break;
-      case TR_ACC_MAX_I: i[k] = fi[k] > i[k] ? fi[k] : i[k]; break;
-      case TR_ACC_MIN_F: d[k] = fd[k] < d[k] ? fd[k] : d[k]; break;
-      case TR_ACC_MAX_F: d[k] = fd[k] > d[k] ? fd[k] : d[k]; break;
-      case TR_ACC_ARGMIN_I: if (fai[k].row != TR_NO_ROW && (ai[k].row == TR_NO_ROW || fai[k].best < ai[k].best)) ai[k] = fai[k]; break;
-      case TR_ACC_ARGMAX_I: if (fai[k].row != TR_NO_ROW && (ai[k].row == TR_NO_ROW || fai[k].best > ai[k].best)) ai[k] = fai[k]; break;
-      case TR_ACC_ARGMIN_F: if (faf[k].row != TR_NO_ROW && (af[k].row == TR_NO_ROW || faf[k].best < af[k].best)) af[k] = faf[k]; break;
-      case TR_ACC_ARGMAX_F: if (faf[k].row != TR_NO_ROW && (af[k].row == TR_NO_ROW || faf[k].best > af[k].best)) af[k] = faf[k]; break;
-      case TR_ACC_FIRST_ROW: u[k] = u[k] == TR_NO_ROW ? fu[k] : u[k]; break;
-      case TR_ACC_LAST_ROW: u[k] = fu[k] == TR_NO_ROW ? u[k] : fu[k]; break;
-      case TR_ACC_TRUTH: ((uint8_t *)into)[k] |= ((const uint8_t *)from)[k]; break;
-      case TR_ACC_PAIR_SUMS: pair[k].n += fpair[k].n; pair[k].x += fpair[k].x; pair[k].y += fpair[k].y; break;
-      case TR_ACC_PAIR_SQUARES: for (int j = 0; j < 3; j++) d[3 * k + j] += fd[3 * k + j]; break;
-      case TR_N_ACCS: break;
+    case TR_ACC_SIZE:
+    case TR_ACC_COUNT: u[k] += fu[k]; break;
+    case TR_ACC_SUM_I: w[k] += fw[k]; break;
+    case TR_ACC_PROD_I: w[k] *= fw[k]; break;
+    case TR_ACC_SUM_F:
+      p[k].sum += fp[k].sum;
+      p[k].n += fp[k].n;
+      break;
+    case TR_ACC_PROD_F:
+      p[k].sum *= fp[k].sum;
+      p[k].n += fp[k].n;
+      break;
+    case TR_ACC_SQUARES:
+      d[2 * k] += fd[2 * k];
+      d[2 * k + 1] += fd[2 * k + 1];
+      break;
+    case TR_ACC_MIN_I: i[k] = fi[k] < i[k] ? fi[k] : i[k]; break;
+    case TR_ACC_MAX_I: i[k] = fi[k] > i[k] ? fi[k] : i[k]; break;
+    case TR_ACC_MIN_F: d[k] = fd[k] < d[k] ? fd[k] : d[k]; break;
+    case TR_ACC_MAX_F: d[k] = fd[k] > d[k] ? fd[k] : d[k]; break;
+    case TR_ACC_ARGMIN_I:
+      if (fai[k].row != TR_NO_ROW && (ai[k].row == TR_NO_ROW || fai[k].best < ai[k].best)) ai[k] = fai[k];
+      break;
+    case TR_ACC_ARGMAX_I:
+      if (fai[k].row != TR_NO_ROW && (ai[k].row == TR_NO_ROW || fai[k].best > ai[k].best)) ai[k] = fai[k];
+      break;
+    case TR_ACC_ARGMIN_F:
+      if (faf[k].row != TR_NO_ROW && (af[k].row == TR_NO_ROW || faf[k].best < af[k].best)) af[k] = faf[k];
+      break;
+    case TR_ACC_ARGMAX_F:
+      if (faf[k].row != TR_NO_ROW && (af[k].row == TR_NO_ROW || faf[k].best > af[k].best)) af[k] = faf[k];
+      break;
+    case TR_ACC_FIRST_ROW: u[k] = u[k] == TR_NO_ROW ? fu[k] : u[k]; break;
+    case TR_ACC_LAST_ROW: u[k] = fu[k] == TR_NO_ROW ? u[k] : fu[k]; break;
+    case TR_ACC_TRUTH: ((uint8_t *)into)[k] |= ((const uint8_t *)from)[k]; break;
+    case TR_ACC_PAIR_SUMS:
+      pair[k].n += fpair[k].n;
+      pair[k].x += fpair[k].x;
+      pair[k].y += fpair[k].y;
+      break;
+    case TR_ACC_PAIR_SQUARES:
+      for (int j = 0; j < 3; j++) d[3 * k + j] += fd[3 * k + j];
+      break;
+    case TR_N_ACCS: break;
     }
   }
 }
@@ -305,7 +348,8 @@ struct pass {
   bool keep_together; /* accumulators fit the cache: each block serves all of them */
 };
 
-static void piece_bounds(const struct pass *p, int64_t piece, int64_t *row_lo, int64_t *row_hi, int64_t *lo, int64_t *hi) {
+static void piece_bounds(const struct pass *p, int64_t piece, int64_t *row_lo, int64_t *row_hi, int64_t *lo,
+                         int64_t *hi) {
   int64_t lane = piece / p->n_ranges, range = piece % p->n_ranges;
   int64_t step = (p->n_rows / p->n_lanes + TR_GROUP_BLOCK) / TR_GROUP_BLOCK * TR_GROUP_BLOCK;
   *row_lo = lane * step < p->n_rows ? lane * step : p->n_rows;
@@ -326,8 +370,9 @@ static enum tr_status run_piece(void *arg, int thread, int64_t begin, int64_t en
     for (int first = 0, last; first < p->n_accs; first = last) {
       last = p->keep_together ? p->n_accs : first + 1;
       for (int64_t b = row_lo; b < row_hi; b += TR_GROUP_BLOCK) {
-        struct rows r = {p->ids ? p->ids + b : NULL, b, (int)(row_hi - b < TR_GROUP_BLOCK ? row_hi - b : TR_GROUP_BLOCK),
-                         (uint32_t)lo, (uint32_t)(hi - lo)};
+        struct rows r = {p->ids ? p->ids + b : NULL, b,
+                         (int)(row_hi - b < TR_GROUP_BLOCK ? row_hi - b : TR_GROUP_BLOCK), (uint32_t)lo,
+                         (uint32_t)(hi - lo)};
         for (int k = first; k < last; k++) add_block(&p->accs[k], &r, acc[k]);
       }
     }
@@ -391,10 +436,12 @@ enum tr_status tr_acc_run(struct tr_ctx *ctx, const struct tr_groups *g, const s
                           struct tr_acc_pass *out, struct tr_error *err) {
   memset(out, 0, sizeof *out);
   out->n_accs = n_accs;
-  struct pass p = {.accs = accs, .n_accs = n_accs, .n_rows = g->n_rows, .n_groups = g->n_groups, .ids = tr_groups_ids(g)};
+  struct pass p = {
+      .accs = accs, .n_accs = n_accs, .n_rows = g->n_rows, .n_groups = g->n_groups, .ids = tr_groups_ids(g)};
   if (n_accs == 0) return TR_OK;
   plan(ctx, g, &p);
-  size_t pieces = (size_t)(p.n_lanes * p.n_ranges), pointers = (pieces * (size_t)n_accs * sizeof(void *) + 63) / 64 * 64, per_piece = 0;
+  size_t pieces = (size_t)(p.n_lanes * p.n_ranges),
+         pointers = (pieces * (size_t)n_accs * sizeof(void *) + 63) / 64 * 64, per_piece = 0;
   for (int k = 0; k < n_accs; k++) per_piece += ((size_t)(p.range + SPARE) * acc_width[accs[k].kind] + 127) / 64 * 64;
   p.keep_together = per_piece <= 1 << 18;
   out->block_bytes = pointers + pieces * per_piece;

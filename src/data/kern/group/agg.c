@@ -1,5 +1,6 @@
-/* tr_agg_run: each aggregate is a few accumulators (acc.c), filled by at most two passes over the rows that serve all specs
- * together, or a function of its group's values side by side (order_stat.c, distinct.c); then answers are read off.
+/* tr_agg_run: each aggregate is a few accumulators (acc.c), filled by at most two passes over the rows that serve all
+ * specs together, or a function of its group's values side by side (order_stat.c, distinct.c); then answers are read
+ * off.
  */
 #include "data/kern/group/agg_int.h"
 #include <math.h>
@@ -49,7 +50,8 @@ static int want(struct run *r, enum tr_acc_kind kind, struct tr_array *x, struct
 }
 
 static int want_count(struct run *r, struct tr_array *x) {
-  return tr_kind_can_miss(x->dtype.kind) ? want(r, TR_ACC_COUNT, x, NULL, NULL) : want(r, TR_ACC_SIZE, NULL, NULL, NULL);
+  return tr_kind_can_miss(x->dtype.kind) ? want(r, TR_ACC_COUNT, x, NULL, NULL)
+                                         : want(r, TR_ACC_SIZE, NULL, NULL, NULL);
 }
 
 static int want_extreme(struct run *r, struct item *it, bool max, bool row) {
@@ -67,28 +69,28 @@ static void plan_item(struct run *r, struct item *it) {
   bool floating = x && tr_kind_is_float(x->dtype.kind);
   if (by_segment(it)) return;
   switch (s->fn) {
-    case TR_AGG_SIZE: it->main = want(r, TR_ACC_SIZE, NULL, NULL, NULL); break;
-    case TR_AGG_COUNT: it->main = want_count(r, x); break;
-    case TR_AGG_SUM: it->main = want(r, floating ? TR_ACC_SUM_F : TR_ACC_SUM_I, x, NULL, NULL); break;
-    case TR_AGG_PROD: it->main = want(r, floating ? TR_ACC_PROD_F : TR_ACC_PROD_I, x, NULL, NULL); break;
-    case TR_AGG_MEAN:
-    case TR_AGG_STD:
-    case TR_AGG_VAR:
-    case TR_AGG_SEM: it->main = want(r, TR_ACC_SUM_F, x, NULL, NULL); break;
-    case TR_AGG_MIN:
-    case TR_AGG_MAX: it->main = want_extreme(r, it, s->fn == TR_AGG_MAX, false); break;
-    case TR_AGG_IDXMIN_ROW:
-    case TR_AGG_IDXMAX_ROW: it->main = want_extreme(r, it, s->fn == TR_AGG_IDXMAX_ROW, true); break;
-    case TR_AGG_FIRST:
-    case TR_AGG_LAST: {
-      bool any = !s->skipna || !tr_kind_can_miss(x->dtype.kind);
-      it->main = want(r, s->fn == TR_AGG_LAST ? TR_ACC_LAST_ROW : TR_ACC_FIRST_ROW, any ? NULL : x, NULL, NULL);
-      break;
-    }
-    case TR_AGG_ANY:
-    case TR_AGG_ALL: it->main = want(r, TR_ACC_TRUTH, x, NULL, NULL); break;
-    case TR_AGG_CORR: it->main = want(r, TR_ACC_PAIR_SUMS, x, s->input2, NULL); break;
-    default: break; /* NUNIQUE, NTH_ROW */
+  case TR_AGG_SIZE: it->main = want(r, TR_ACC_SIZE, NULL, NULL, NULL); break;
+  case TR_AGG_COUNT: it->main = want_count(r, x); break;
+  case TR_AGG_SUM: it->main = want(r, floating ? TR_ACC_SUM_F : TR_ACC_SUM_I, x, NULL, NULL); break;
+  case TR_AGG_PROD: it->main = want(r, floating ? TR_ACC_PROD_F : TR_ACC_PROD_I, x, NULL, NULL); break;
+  case TR_AGG_MEAN:
+  case TR_AGG_STD:
+  case TR_AGG_VAR:
+  case TR_AGG_SEM: it->main = want(r, TR_ACC_SUM_F, x, NULL, NULL); break;
+  case TR_AGG_MIN:
+  case TR_AGG_MAX: it->main = want_extreme(r, it, s->fn == TR_AGG_MAX, false); break;
+  case TR_AGG_IDXMIN_ROW:
+  case TR_AGG_IDXMAX_ROW: it->main = want_extreme(r, it, s->fn == TR_AGG_IDXMAX_ROW, true); break;
+  case TR_AGG_FIRST:
+  case TR_AGG_LAST: {
+    bool any = !s->skipna || !tr_kind_can_miss(x->dtype.kind);
+    it->main = want(r, s->fn == TR_AGG_LAST ? TR_ACC_LAST_ROW : TR_ACC_FIRST_ROW, any ? NULL : x, NULL, NULL);
+    break;
+  }
+  case TR_AGG_ANY:
+  case TR_AGG_ALL: it->main = want(r, TR_ACC_TRUTH, x, NULL, NULL); break;
+  case TR_AGG_CORR: it->main = want(r, TR_ACC_PAIR_SUMS, x, s->input2, NULL); break;
+  default: break; /* NUNIQUE, NTH_ROW */
   }
 }
 
@@ -116,7 +118,8 @@ static enum tr_status plan(struct run *r, struct tr_error *err) {
     const struct tr_agg_spec *s = it->spec;
     it->main = it->count = it->size = it->second = -1;
     TR_TRY(check(r, it, err));
-    bool extreme = s->fn == TR_AGG_MIN || s->fn == TR_AGG_MAX || s->fn == TR_AGG_IDXMIN_ROW || s->fn == TR_AGG_IDXMAX_ROW;
+    bool extreme =
+        s->fn == TR_AGG_MIN || s->fn == TR_AGG_MAX || s->fn == TR_AGG_IDXMIN_ROW || s->fn == TR_AGG_IDXMAX_ROW;
     if (extreme && s->input->dtype.kind == TR_STR) {
       TR_TRY(tr_mem_alloc((size_t)r->g->n_rows * 8, (void **)&it->codes, err));
       TR_TRY(tr_agg_text_codes(r->ctx, s->input, it->codes, err));
@@ -148,12 +151,16 @@ static enum tr_status plan_second(struct run *r, struct tr_error *err) {
       for (int64_t g = part->lo; g < part->hi; g++) {
         int64_t k = g - part->lo;
         if (!pair) ((double *)it->aux)[g] = sum[k].sum / (double)sum[k].n;
-        else ((struct tr_acc_pair *)it->aux)[g] = (struct tr_acc_pair){0, sums[k].x / (double)sums[k].n, sums[k].y / (double)sums[k].n};
+        else
+          ((struct tr_acc_pair *)it->aux)[g] =
+              (struct tr_acc_pair){0, sums[k].x / (double)sums[k].n, sums[k].y / (double)sums[k].n};
       }
     }
     it->second = r->n_second;
-    r->second[r->n_second++] = (struct tr_acc){.kind = pair ? TR_ACC_PAIR_SQUARES : TR_ACC_SQUARES, .x = it->spec->input,
-                                               .y = it->spec->input2, .aux = it->aux};
+    r->second[r->n_second++] = (struct tr_acc){.kind = pair ? TR_ACC_PAIR_SQUARES : TR_ACC_SQUARES,
+                                               .x = it->spec->input,
+                                               .y = it->spec->input2,
+                                               .aux = it->aux};
   }
   return TR_OK;
 }
@@ -184,10 +191,10 @@ static void put_float(struct tr_array *out, int64_t i, double v) {
 void tr_agg_put_int(struct tr_array *out, int64_t i, int64_t v) {
   uint8_t *to = out->data->data;
   switch (tr_dtype_width(out->dtype)) {
-    case 1: to[i] = (uint8_t)v; break;
-    case 2: ((uint16_t *)to)[i] = (uint16_t)v; break;
-    case 4: ((uint32_t *)to)[i] = (uint32_t)v; break;
-    default: ((int64_t *)to)[i] = v;
+  case 1: to[i] = (uint8_t)v; break;
+  case 2: ((uint16_t *)to)[i] = (uint16_t)v; break;
+  case 4: ((uint32_t *)to)[i] = (uint32_t)v; break;
+  default: ((int64_t *)to)[i] = v;
   }
 }
 
@@ -208,35 +215,38 @@ static void finish_part(struct run *r, struct item *it, struct tr_array *out, in
   for (int64_t g = part->lo, k = 0; g < part->hi; g++, k++) {
     const struct tr_acc_f *f = (const struct tr_acc_f *)acc + k;
     switch (r->accs[it->main].kind) {
-      case TR_ACC_SIZE:
-      case TR_ACC_COUNT: ((int64_t *)out->data->data)[g] = ((const uint32_t *)acc)[k]; break;
-      case TR_ACC_SUM_I:
-      case TR_ACC_PROD_I: ((int64_t *)out->data->data)[g] = ((const int64_t *)acc)[k]; break;
-      case TR_ACC_PROD_F: put_float(out, g, f->sum); break;
-      case TR_ACC_SUM_F:
-        if (fn == TR_AGG_SUM) put_float(out, g, f->sum);
-        else if (fn == TR_AGG_MEAN) put_float(out, g, f->n ? f->sum / (double)f->n : NAN);
-        else put_float(out, g, spread(fn, central_square((const struct tr_acc_squares *)acc2 + k, (double)f->n), f->n, it->spec->param));
-        break;
-      case TR_ACC_MIN_F:
-      case TR_ACC_MAX_F: put_float(out, g, ((const double *)acc)[k]); break;
-      case TR_ACC_MIN_I: put_extreme_i(out, kind, false, g, ((const int64_t *)acc)[k]); break;
-      case TR_ACC_MAX_I: put_extreme_i(out, kind, true, g, ((const int64_t *)acc)[k]); break;
-      case TR_ACC_ARGMIN_I:
-      case TR_ACC_ARGMAX_I: ((uint32_t *)out->data->data)[g] = ((const struct tr_acc_arg_i *)acc)[k].row; break;
-      case TR_ACC_ARGMIN_F:
-      case TR_ACC_ARGMAX_F: ((uint32_t *)out->data->data)[g] = ((const struct tr_acc_arg_f *)acc)[k].row; break;
-      case TR_ACC_FIRST_ROW:
-      case TR_ACC_LAST_ROW: ((uint32_t *)out->data->data)[g] = ((const uint32_t *)acc)[k]; break;
-      case TR_ACC_TRUTH: {
-        uint8_t seen = ((const uint8_t *)acc)[k];
-        out->data->data[g] = fn == TR_AGG_ANY ? seen & 1 : !(seen & 2);
-        break;
-      }
-      case TR_ACC_PAIR_SUMS:
-        put_float(out, g, correlation((const struct tr_acc_pair *)acc + k, (const struct tr_acc_cross *)acc2 + k));
-        break;
-      default: break;
+    case TR_ACC_SIZE:
+    case TR_ACC_COUNT: ((int64_t *)out->data->data)[g] = ((const uint32_t *)acc)[k]; break;
+    case TR_ACC_SUM_I:
+    case TR_ACC_PROD_I: ((int64_t *)out->data->data)[g] = ((const int64_t *)acc)[k]; break;
+    case TR_ACC_PROD_F: put_float(out, g, f->sum); break;
+    case TR_ACC_SUM_F:
+      if (fn == TR_AGG_SUM) put_float(out, g, f->sum);
+      else if (fn == TR_AGG_MEAN) put_float(out, g, f->n ? f->sum / (double)f->n : NAN);
+      else
+        put_float(
+            out, g,
+            spread(fn, central_square((const struct tr_acc_squares *)acc2 + k, (double)f->n), f->n, it->spec->param));
+      break;
+    case TR_ACC_MIN_F:
+    case TR_ACC_MAX_F: put_float(out, g, ((const double *)acc)[k]); break;
+    case TR_ACC_MIN_I: put_extreme_i(out, kind, false, g, ((const int64_t *)acc)[k]); break;
+    case TR_ACC_MAX_I: put_extreme_i(out, kind, true, g, ((const int64_t *)acc)[k]); break;
+    case TR_ACC_ARGMIN_I:
+    case TR_ACC_ARGMAX_I: ((uint32_t *)out->data->data)[g] = ((const struct tr_acc_arg_i *)acc)[k].row; break;
+    case TR_ACC_ARGMIN_F:
+    case TR_ACC_ARGMAX_F: ((uint32_t *)out->data->data)[g] = ((const struct tr_acc_arg_f *)acc)[k].row; break;
+    case TR_ACC_FIRST_ROW:
+    case TR_ACC_LAST_ROW: ((uint32_t *)out->data->data)[g] = ((const uint32_t *)acc)[k]; break;
+    case TR_ACC_TRUTH: {
+      uint8_t seen = ((const uint8_t *)acc)[k];
+      out->data->data[g] = fn == TR_AGG_ANY ? seen & 1 : !(seen & 2);
+      break;
+    }
+    case TR_ACC_PAIR_SUMS:
+      put_float(out, g, correlation((const struct tr_acc_pair *)acc + k, (const struct tr_acc_cross *)acc2 + k));
+      break;
+    default: break;
     }
   }
 }
@@ -254,7 +264,8 @@ static enum tr_status finish_parts(void *arg, int thread, int64_t begin, int64_t
   return TR_OK;
 }
 
-/* An extreme that came out infinite may be that of no value at all: then it is NaN. Counts only when there is such a group. */
+/* An extreme that came out infinite may be that of no value at all: then it is NaN. Counts only when there is such a
+ * group. */
 static enum tr_status settle_infinite(struct run *r, struct item *it, struct tr_array *out, struct tr_error *err) {
   double none = it->spec->fn == TR_AGG_MIN ? INFINITY : -INFINITY;
   bool any = false;
@@ -315,7 +326,8 @@ static void set_missing(struct tr_array *a, int64_t i) {
 }
 
 /* min_count and skipna=False. rows: *out holds row numbers, not yet values. */
-static enum tr_status apply_limits(struct run *r, struct item *it, bool rows, struct tr_array **out, struct tr_error *err) {
+static enum tr_status apply_limits(struct run *r, struct item *it, bool rows, struct tr_array **out,
+                                   struct tr_error *err) {
   for (int p = 0; p < r->pass.n_parts; p++) {
     const struct tr_acc_part *part = &r->pass.parts[p];
     const uint32_t *count = part->acc[it->count], *size = it->strict ? part->acc[it->size] : NULL;
@@ -383,7 +395,8 @@ static enum tr_status make_array(struct run *r, struct item *it, struct tr_array
   if ((acc == TR_ACC_SUM_I || acc == TR_ACC_PROD_I) && tr_dtype_width(t) < 8) {
     t = tr_dtype_of(tr_kind_is_signed(t.kind) ? TR_I64 : TR_U64);
   }
-  if (acc == TR_ACC_FIRST_ROW || acc == TR_ACC_LAST_ROW || (t.kind == TR_STR && s->fn != TR_AGG_NTH_ROW)) t = tr_dtype_of(TR_U32);
+  if (acc == TR_ACC_FIRST_ROW || acc == TR_ACC_LAST_ROW || (t.kind == TR_STR && s->fn != TR_AGG_NTH_ROW))
+    t = tr_dtype_of(TR_U32);
   if (by_segment(it)) t = tr_dtype_of(TR_F64);
   if (s->fn == TR_AGG_MEAN && t.kind == TR_F32 && !r->whole && r->g->n_groups > 0 && ids_ascend(r->g) &&
       nothing_missing(s->input, r->g->n_rows)) {
@@ -429,7 +442,8 @@ static enum tr_status finish(struct run *r, struct item *it, struct tr_array **o
   if (it->count >= 0) TR_TRY(apply_limits(r, it, rows, out, err));
   if (by_row) TR_TRY(take_rows(r, it, out, err));
   bool summed = s->fn == TR_AGG_SUM || s->fn == TR_AGG_PROD;
-  if (summed && tr_dtype_width(it->dtype) < 8 && is_fixed((*out)->dtype.kind)) return tr_agg_narrow(out, it->dtype, err);
+  if (summed && tr_dtype_width(it->dtype) < 8 && is_fixed((*out)->dtype.kind))
+    return tr_agg_narrow(out, it->dtype, err);
   return TR_OK;
 }
 
@@ -444,8 +458,8 @@ static void release(struct run *r, size_t item_bytes, size_t acc_bytes) {
   tr_mem_free(r->accs, acc_bytes);
 }
 
-enum tr_status tr_agg_run(struct tr_ctx *ctx, const struct tr_groups *g, const struct tr_agg_spec *specs, int n, bool whole,
-                          struct tr_array **out, struct tr_error *err) {
+enum tr_status tr_agg_run(struct tr_ctx *ctx, const struct tr_groups *g, const struct tr_agg_spec *specs, int n,
+                          bool whole, struct tr_array **out, struct tr_error *err) {
   struct run r = {.ctx = ctx, .g = g, .whole = whole, .n = n, .out = out};
   size_t item_bytes = sizeof *r.items * (size_t)n, acc_bytes = sizeof *r.accs * (size_t)n * (PER_SPEC + 1);
   enum tr_status st;

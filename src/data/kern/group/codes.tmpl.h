@@ -20,8 +20,8 @@ static void TR_JOIN(range_, NAME)(const void *data, int64_t begin, int64_t end, 
 }
 #endif
 
-static void TR_JOIN(codes_, NAME)(const struct tr_group_key *k, int64_t begin, int n, uint64_t card, bool first, bool drop,
-                                  uint64_t *out) {
+static void TR_JOIN(codes_, NAME)(const struct tr_group_key *k, int64_t begin, int n, uint64_t card, bool first,
+                                  bool drop, uint64_t *out) {
   const T *v = (const T *)k->data + begin;
   uint64_t base = k->base, absent = k->span + 1;
   if (!k->has_missing) {
@@ -30,7 +30,8 @@ static void TR_JOIN(codes_, NAME)(const struct tr_group_key *k, int64_t begin, i
     } else if (!drop) {
       for (int i = 0; i < n; i++) out[i] = out[i] * card + (IMAGE(v[i]) - base);
     } else {
-      for (int i = 0; i < n; i++) out[i] = out[i] == TR_GROUP_DROP ? TR_GROUP_DROP : out[i] * card + (IMAGE(v[i]) - base);
+      for (int i = 0; i < n; i++)
+        out[i] = out[i] == TR_GROUP_DROP ? TR_GROUP_DROP : out[i] * card + (IMAGE(v[i]) - base);
     }
   } else if (!drop) {
     for (int i = 0; i < n; i++) {

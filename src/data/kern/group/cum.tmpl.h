@@ -1,6 +1,7 @@
 /* Running values over blocks of rows. Holes: NAME, T, MISSING(v), ABSENT, ADD(a, b); FLOATING: sums may be compensated.
  * state and lost: one T per group; a row of no group gives ABSENT. */
-static void TR_JOIN(cum_, NAME)(enum tr_window fn, bool kahan, const T *x, const uint32_t *ids, int n, T *state, T *lost, T *out) {
+static void TR_JOIN(cum_, NAME)(enum tr_window fn, bool kahan, const T *x, const uint32_t *ids, int n, T *state,
+                                T *lost, T *out) {
   (void)kahan;
   (void)lost;
   for (int i = 0; i < n; i++) {
@@ -12,20 +13,20 @@ static void TR_JOIN(cum_, NAME)(enum tr_window fn, bool kahan, const T *x, const
     }
     T *s = &state[g];
     switch (fn) {
-      case TR_WIN_CUMSUM:
+    case TR_WIN_CUMSUM:
 #ifdef FLOATING
-        if (kahan) {
-          T y = x[i] - lost[g], t = *s + y;
-          lost[g] = t - *s - y;
-          *s = t;
-          break;
-        }
-#endif
-        *s = ADD(*s, x[i]);
+      if (kahan) {
+        T y = x[i] - lost[g], t = *s + y;
+        lost[g] = t - *s - y;
+        *s = t;
         break;
-      case TR_WIN_CUMPROD: *s = (T)(*s * x[i]); break;
-      case TR_WIN_CUMMIN: *s = *s < x[i] ? *s : *s == x[i] && ids ? *s : x[i]; break;
-      default: *s = *s > x[i] ? *s : *s == x[i] && ids ? *s : x[i];
+      }
+#endif
+      *s = ADD(*s, x[i]);
+      break;
+    case TR_WIN_CUMPROD: *s = (T)(*s * x[i]); break;
+    case TR_WIN_CUMMIN: *s = *s < x[i] ? *s : *s == x[i] && ids ? *s : x[i]; break;
+    default: *s = *s > x[i] ? *s : *s == x[i] && ids ? *s : x[i];
     }
     out[i] = *s;
   }

@@ -9,11 +9,11 @@ enum { LOOK_ROWS = 1 << 16 };
 
 struct direct {
   const struct tr_group_codes *c;
-  uint32_t n_codes;  /* the table has one more slot, for dropped rows */
+  uint32_t n_codes; /* the table has one more slot, for dropped rows */
   int n_chunks;
-  uint32_t *first;   /* n_chunks tables of n_codes + 1 */
+  uint32_t *first; /* n_chunks tables of n_codes + 1 */
   uint32_t *ids;
-  bool stored;       /* ids hold codes */
+  bool stored; /* ids hold codes */
 };
 
 static enum tr_status first_rows(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
@@ -44,7 +44,8 @@ static bool look(struct direct *d) {
   uint64_t block[TR_GROUP_BLOCK];
   uint32_t seen = 0, *first = d->first;
   int64_t end = d->c->n < LOOK_ROWS ? d->c->n : LOOK_ROWS;
-  if ((int64_t)d->n_codes * 4 > LOOK_ROWS) end = d->c->n / 4 < (int64_t)d->n_codes * 16 ? d->c->n / 4 : (int64_t)d->n_codes * 16;
+  if ((int64_t)d->n_codes * 4 > LOOK_ROWS)
+    end = d->c->n / 4 < (int64_t)d->n_codes * 16 ? d->c->n / 4 : (int64_t)d->n_codes * 16;
   for (int64_t b = 0; b < end && seen < d->n_codes; b += TR_GROUP_BLOCK) {
     int n = (int)(end - b < TR_GROUP_BLOCK ? end - b : TR_GROUP_BLOCK);
     tr_group_codes_block(d->c, b, n, block);
@@ -86,7 +87,8 @@ static void merge_first(struct direct *d) {
 }
 
 /* Numbers the codes of table 0: its entries become ids, first rows go to out. */
-static enum tr_status number_codes(struct tr_ctx *ctx, struct direct *d, bool sort, struct tr_groups *out, struct tr_error *err) {
+static enum tr_status number_codes(struct tr_ctx *ctx, struct direct *d, bool sort, struct tr_groups *out,
+                                   struct tr_error *err) {
   uint32_t *first = d->first;
   int64_t n_groups = 0;
   for (uint32_t s = 0; s < d->n_codes; s++) n_groups += first[s] != TR_NO_ROW;

@@ -7,8 +7,8 @@ static bool is_missing(const struct tr_array *a, int64_t row) {
   return tr_block_f64(a, row, 1, space)[0] != tr_block_f64(a, row, 1, space)[0];
 }
 
-enum tr_status tr_agg_nunique(struct tr_ctx *ctx, const struct tr_groups *g, const struct tr_agg_spec *spec, int64_t *out,
-                              struct tr_error *err) {
+enum tr_status tr_agg_nunique(struct tr_ctx *ctx, const struct tr_groups *g, const struct tr_agg_spec *spec,
+                              int64_t *out, struct tr_error *err) {
   struct tr_array *keys[2] = {NULL, spec->input};
   struct tr_groups pairs = {0};
   enum tr_status st = TR_OK;

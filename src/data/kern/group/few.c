@@ -1,8 +1,8 @@
-/* Numbering by hash tables that stay in a cache: up to a few thousand groups over any codes (second level), or a hundred
- * thousand among many rows (third level).
+/* Numbering by hash tables that stay in a cache: up to a few thousand groups over any codes (second level), or a
+ * hundred thousand among many rows (third level).
  *
- * Each thread numbers one contiguous stretch of rows with a table of its own; the stretches' groups are then merged in row
- * order, which gives first appearance without sorting, and ids are mapped. Gives up as soon as a table is too full.
+ * Each thread numbers one contiguous stretch of rows with a table of its own; the stretches' groups are then merged in
+ * row order, which gives first appearance without sorting, and ids are mapped. Gives up as soon as a table is too full.
  */
 #include "data/kern/group/number_int.h"
 
@@ -33,8 +33,12 @@ static void tables_init(struct few *f, int bits) {
   for (int c = 0; c <= f->n_chunks; c++, at += table_bytes(bits)) {
     struct table *t = &f->tables[c];
     size_t most = (size_t)1 << bits;
-    *t = (struct table){.slots = (struct slot *)at, .codes = (uint64_t *)(at + 32 * most), .first = (uint32_t *)(at + 40 * most),
-                        .map = (uint32_t *)(at + 44 * most), .mask = (uint32_t)(2 * most - 1), .most = (uint32_t)most};
+    *t = (struct table){.slots = (struct slot *)at,
+                        .codes = (uint64_t *)(at + 32 * most),
+                        .first = (uint32_t *)(at + 40 * most),
+                        .map = (uint32_t *)(at + 44 * most),
+                        .mask = (uint32_t)(2 * most - 1),
+                        .most = (uint32_t)most};
   }
 }
 static void table_clear(struct table *t) {

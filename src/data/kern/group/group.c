@@ -39,8 +39,11 @@ enum tr_status tr_group_number(struct tr_ctx *ctx, const struct tr_group_codes *
 static void key_from_groups(struct tr_group_key *key, struct tr_groups *g, struct tr_buffer **hold) {
   *hold = g->ids;
   g->ids = NULL;
-  *key = (struct tr_group_key){.form = TR_FORM_ID, .data = (*hold)->data, .has_missing = g->has_dropped,
-                               .span = g->n_groups > 0 ? (uint64_t)g->n_groups - 1 : 0, .all_seen = g->n_groups <= g->n_rows / 16};
+  *key = (struct tr_group_key){.form = TR_FORM_ID,
+                               .data = (*hold)->data,
+                               .has_missing = g->has_dropped,
+                               .span = g->n_groups > 0 ? (uint64_t)g->n_groups - 1 : 0,
+                               .all_seen = g->n_groups <= g->n_rows / 16};
 }
 
 struct maker {
@@ -120,8 +123,8 @@ static enum tr_status make(struct maker *m, struct tr_groups *out, struct tr_err
   return tr_group_number(m->ctx, &c, m->sort, out, err);
 }
 
-enum tr_status tr_groups_make(struct tr_ctx *ctx, struct tr_array *const *keys, int n_keys, int64_t n, bool sort, bool dropna,
-                              struct tr_groups *out, struct tr_error *err) {
+enum tr_status tr_groups_make(struct tr_ctx *ctx, struct tr_array *const *keys, int n_keys, int64_t n, bool sort,
+                              bool dropna, struct tr_groups *out, struct tr_error *err) {
   *out = (struct tr_groups){.n_rows = n};
   if (n >= (int64_t)TR_NO_ROW) return tr_unsupported(err, "group-by of more than 2^32 - 2 rows");
   if (n == 0) {

@@ -1,7 +1,7 @@
 /* Inside of the group family: keys in coded form, the numbering core, and row segments.
  *
- * A key column is coded: each value becomes an order-preserving unsigned code in [0, card), so that a tuple of keys is one
- * mixed-radix u64 and comparing tuples is comparing integers. Everything after that (direct tables, hash tables,
+ * A key column is coded: each value becomes an order-preserving unsigned code in [0, card), so that a tuple of keys is
+ * one mixed-radix u64 and comparing tuples is comparing integers. Everything after that (direct tables, hash tables,
  * partitions, sorting of groups) knows only u64 codes; key columns too wide to be packed together are numbered first
  * and enter as their group numbers.
  */
@@ -12,21 +12,34 @@
 #include "data/kern/take/take.h"
 
 #define TR_GROUP_BLOCK 1024       /* rows coded at a time: 8 KiB of u64, stays in L1 */
-#define TR_GROUP_DROP UINT64_MAX  /* code of a row that belongs to no group */
+#define TR_GROUP_DROP  UINT64_MAX /* code of a row that belongs to no group */
 
 enum tr_group_form {
-  TR_FORM_I8, TR_FORM_I16, TR_FORM_I32, TR_FORM_I64, TR_FORM_U8, TR_FORM_U16, TR_FORM_U32, TR_FORM_U64,
-  TR_FORM_F32, TR_FORM_F64, TR_FORM_TIME, TR_FORM_CODE, TR_FORM_RANK, TR_FORM_ID, TR_FORM_TEXT
+  TR_FORM_I8,
+  TR_FORM_I16,
+  TR_FORM_I32,
+  TR_FORM_I64,
+  TR_FORM_U8,
+  TR_FORM_U16,
+  TR_FORM_U32,
+  TR_FORM_U64,
+  TR_FORM_F32,
+  TR_FORM_F64,
+  TR_FORM_TIME,
+  TR_FORM_CODE,
+  TR_FORM_RANK,
+  TR_FORM_ID,
+  TR_FORM_TEXT
 };
 
 struct tr_group_key {
-  uint8_t form;         /* enum tr_group_form */
-  bool has_missing;     /* some value is missing: its code is span + 1 */
-  bool all_seen;        /* every code in [0, span] occurs, or nearly: worth looking for an early end */
-  const void *data;     /* first value */
-  uint64_t base;        /* taken off the order-preserving image of a value */
-  uint64_t span;        /* largest code of a value that is not missing */
-  uint32_t *rank;       /* TR_FORM_RANK: owned, order of each dictionary value */
+  uint8_t form;     /* enum tr_group_form */
+  bool has_missing; /* some value is missing: its code is span + 1 */
+  bool all_seen;    /* every code in [0, span] occurs, or nearly: worth looking for an early end */
+  const void *data; /* first value */
+  uint64_t base;    /* taken off the order-preserving image of a value */
+  uint64_t span;    /* largest code of a value that is not missing */
+  uint32_t *rank;   /* TR_FORM_RANK: owned, order of each dictionary value */
   int64_t rank_bytes;
   struct tr_array *array; /* the column, borrowed */
 };
@@ -40,7 +53,8 @@ struct tr_group_codes {
   bool drop; /* missing values drop their row */
 };
 
-/* Describes a column: scans for its range; text gets form TR_FORM_TEXT and no range. `ordered`: codes must follow values. */
+/* Describes a column: scans for its range; text gets form TR_FORM_TEXT and no range. `ordered`: codes must follow
+ * values. */
 TR_MUST_USE enum tr_status tr_group_key_init(struct tr_ctx *ctx, struct tr_array *a, int64_t n, bool ordered,
                                              struct tr_group_key *out, struct tr_error *err);
 void tr_group_key_drop(struct tr_group_key *k);
@@ -54,12 +68,12 @@ void tr_group_text_block(const struct tr_array *a, int64_t begin, int n, bool dr
 /* Numbers the tuples of c; borrowed. */
 TR_MUST_USE enum tr_status tr_group_number(struct tr_ctx *ctx, const struct tr_group_codes *c, bool sort,
                                            struct tr_groups *out, struct tr_error *err);
-/* Its three ways: a table over all codes; at most 2^bits groups in hash tables (gives *fits = false when there are more);
- * radix partitions. */
+/* Its three ways: a table over all codes; at most 2^bits groups in hash tables (gives *fits = false when there are
+ * more); radix partitions. */
 TR_MUST_USE enum tr_status tr_group_direct(struct tr_ctx *ctx, const struct tr_group_codes *c, bool sort,
                                            struct tr_groups *out, struct tr_error *err);
-TR_MUST_USE enum tr_status tr_group_few(struct tr_ctx *ctx, const struct tr_group_codes *c, int bits, bool sort, bool *fits,
-                                        struct tr_groups *out, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_group_few(struct tr_ctx *ctx, const struct tr_group_codes *c, int bits, bool sort,
+                                        bool *fits, struct tr_groups *out, struct tr_error *err);
 TR_MUST_USE enum tr_status tr_group_partitioned(struct tr_ctx *ctx, const struct tr_group_codes *c, bool sort,
                                                 struct tr_groups *out, struct tr_error *err);
 /* Groups of one plain text column in order of first appearance, or ascending. */
@@ -67,9 +81,11 @@ TR_MUST_USE enum tr_status tr_group_text(struct tr_ctx *ctx, struct tr_array *a,
                                          struct tr_groups *out, struct tr_error *err);
 
 /* order[i] = place of the i-th smallest key; keys distinct or not (stable). Clobbers keys. */
-TR_MUST_USE enum tr_status tr_group_sort_u64(struct tr_ctx *ctx, uint64_t *keys, uint32_t *order, int64_t n, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_group_sort_u64(struct tr_ctx *ctx, uint64_t *keys, uint32_t *order, int64_t n,
+                                             struct tr_error *err);
 /* rank[i] = place of value i of a plain array of distinct, non-missing values in ascending order. */
-TR_MUST_USE enum tr_status tr_group_rank_values(struct tr_ctx *ctx, struct tr_array *values, uint32_t *rank, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_group_rank_values(struct tr_ctx *ctx, struct tr_array *values, uint32_t *rank,
+                                                struct tr_error *err);
 
 /* Rows by group: row numbers of group g are rows[start[g] .. start[g + 1]), ascending; dropped rows are left out. */
 struct tr_segments {
@@ -82,7 +98,9 @@ TR_MUST_USE enum tr_status tr_segments_make(struct tr_ctx *ctx, const struct tr_
                                             struct tr_segments *out, struct tr_error *err);
 void tr_segments_drop(struct tr_segments *s);
 
-static inline const uint32_t *tr_groups_ids(const struct tr_groups *g) { return g->ids ? (const uint32_t *)g->ids->data : NULL; }
+static inline const uint32_t *tr_groups_ids(const struct tr_groups *g) {
+  return g->ids ? (const uint32_t *)g->ids->data : NULL;
+}
 /* Distance of v from the smallest value in sorting order; -0.0 maps as 0.0. */
 static inline uint64_t tr_group_image_f64(double v) {
   v += 0.0;

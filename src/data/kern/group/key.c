@@ -10,88 +10,89 @@ struct range {
 };
 
 #define TR_JOIN_(a, b) a##b
-#define TR_JOIN(a, b) TR_JOIN_(a, b)
-#define SIGN_64 0x8000000000000000ull
+#define TR_JOIN(a, b)  TR_JOIN_(a, b)
+#define SIGN_64        0x8000000000000000ull
 
-#define NAME i8
-#define T int8_t
-#define IMAGE(v) ((uint64_t)(int64_t)(v) ^ SIGN_64)
+#define NAME       i8
+#define T          int8_t
+#define IMAGE(v)   ((uint64_t)(int64_t)(v) ^ SIGN_64)
 #define MISSING(v) false
 #include "codes.tmpl.h"
-#define NAME i16
-#define T int16_t
-#define IMAGE(v) ((uint64_t)(int64_t)(v) ^ SIGN_64)
+#define NAME       i16
+#define T          int16_t
+#define IMAGE(v)   ((uint64_t)(int64_t)(v) ^ SIGN_64)
 #define MISSING(v) false
 #include "codes.tmpl.h"
-#define NAME i32
-#define T int32_t
-#define IMAGE(v) ((uint64_t)(int64_t)(v) ^ SIGN_64)
+#define NAME       i32
+#define T          int32_t
+#define IMAGE(v)   ((uint64_t)(int64_t)(v) ^ SIGN_64)
 #define MISSING(v) false
 #include "codes.tmpl.h"
-#define NAME i64
-#define T int64_t
-#define IMAGE(v) ((uint64_t)(v) ^ SIGN_64)
+#define NAME       i64
+#define T          int64_t
+#define IMAGE(v)   ((uint64_t)(v) ^ SIGN_64)
 #define MISSING(v) false
 #include "codes.tmpl.h"
-#define NAME u8
-#define T uint8_t
-#define IMAGE(v) ((uint64_t)(v))
+#define NAME       u8
+#define T          uint8_t
+#define IMAGE(v)   ((uint64_t)(v))
 #define MISSING(v) false
 #include "codes.tmpl.h"
-#define NAME u16
-#define T uint16_t
-#define IMAGE(v) ((uint64_t)(v))
+#define NAME       u16
+#define T          uint16_t
+#define IMAGE(v)   ((uint64_t)(v))
 #define MISSING(v) false
 #include "codes.tmpl.h"
-#define NAME u32
-#define T uint32_t
-#define IMAGE(v) ((uint64_t)(v))
+#define NAME       u32
+#define T          uint32_t
+#define IMAGE(v)   ((uint64_t)(v))
 #define MISSING(v) false
 #include "codes.tmpl.h"
-#define NAME u64
-#define T uint64_t
-#define IMAGE(v) (v)
+#define NAME       u64
+#define T          uint64_t
+#define IMAGE(v)   (v)
 #define MISSING(v) false
 #include "codes.tmpl.h"
-#define NAME f32
-#define T float
-#define IMAGE(v) tr_group_image_f32(v)
+#define NAME       f32
+#define T          float
+#define IMAGE(v)   tr_group_image_f32(v)
 #define MISSING(v) ((v) != (v))
 #include "codes.tmpl.h"
-#define NAME f64
-#define T double
-#define IMAGE(v) tr_group_image_f64(v)
+#define NAME       f64
+#define T          double
+#define IMAGE(v)   tr_group_image_f64(v)
 #define MISSING(v) ((v) != (v))
 #include "codes.tmpl.h"
-#define NAME time
-#define T int64_t
-#define IMAGE(v) ((uint64_t)(v) ^ SIGN_64)
+#define NAME       time
+#define T          int64_t
+#define IMAGE(v)   ((uint64_t)(v) ^ SIGN_64)
 #define MISSING(v) ((v) == TR_NAT)
 #include "codes.tmpl.h"
-#define NAME code
-#define T int32_t
-#define IMAGE(v) ((uint64_t)(uint32_t)(v))
+#define NAME       code
+#define T          int32_t
+#define IMAGE(v)   ((uint64_t)(uint32_t)(v))
 #define MISSING(v) ((v) < 0)
 #include "codes.tmpl.h"
-#define NAME rank
-#define T int32_t
-#define IMAGE(v) ((uint64_t)k->rank[v])
+#define NAME       rank
+#define T          int32_t
+#define IMAGE(v)   ((uint64_t)k->rank[v])
 #define MISSING(v) ((v) < 0)
 #define NO_RANGE
 #include "codes.tmpl.h"
-#define NAME id
-#define T uint32_t
-#define IMAGE(v) ((uint64_t)(v))
+#define NAME       id
+#define T          uint32_t
+#define IMAGE(v)   ((uint64_t)(v))
 #define MISSING(v) ((v) == TR_NO_GROUP)
 #include "codes.tmpl.h"
 
 typedef void (*range_fn)(const void *data, int64_t begin, int64_t end, struct range *r);
-typedef void (*codes_fn)(const struct tr_group_key *k, int64_t begin, int n, uint64_t card, bool first, bool drop, uint64_t *out);
+typedef void (*codes_fn)(const struct tr_group_key *k, int64_t begin, int n, uint64_t card, bool first, bool drop,
+                         uint64_t *out);
 
-static const range_fn range_table[] = {range_i8, range_i16, range_i32, range_i64, range_u8, range_u16, range_u32, range_u64,
-                                       range_f32, range_f64, range_time, range_code, NULL, range_id};
-static const codes_fn codes_table[] = {codes_i8, codes_i16, codes_i32, codes_i64, codes_u8, codes_u16, codes_u32, codes_u64,
-                                       codes_f32, codes_f64, codes_time, codes_code, codes_rank, codes_id};
+static const range_fn range_table[] = {range_i8,  range_i16, range_i32, range_i64,  range_u8,   range_u16, range_u32,
+                                       range_u64, range_f32, range_f64, range_time, range_code, NULL,      range_id};
+static const codes_fn codes_table[] = {codes_i8,  codes_i16, codes_i32, codes_i64,  codes_u8,   codes_u16,  codes_u32,
+                                       codes_u64, codes_f32, codes_f64, codes_time, codes_code, codes_rank, codes_id};
 
 struct range_job {
   range_fn fn;
@@ -107,7 +108,8 @@ static enum tr_status range_morsel(void *arg, int thread, int64_t begin, int64_t
 }
 
 /* Extremes of all images. An empty or all-missing column has lo > hi. */
-static enum tr_status find_range(struct tr_ctx *ctx, int form, const void *data, int64_t n, struct range *out, struct tr_error *err) {
+static enum tr_status find_range(struct tr_ctx *ctx, int form, const void *data, int64_t n, struct range *out,
+                                 struct tr_error *err) {
   struct range per_thread[TR_MAX_THREADS];
   for (int t = 0; t < ctx->threads; t++) per_thread[t] = (struct range){.lo = UINT64_MAX};
   struct range_job job = {range_table[form], data, per_thread};
@@ -123,15 +125,15 @@ static enum tr_status find_range(struct tr_ctx *ctx, int form, const void *data,
 
 static int form_of(const struct tr_array *a) {
   static const uint8_t forms[TR_N_KINDS] = {
-      [TR_BOOL] = TR_FORM_U8, [TR_I8] = TR_FORM_I8, [TR_I16] = TR_FORM_I16, [TR_I32] = TR_FORM_I32, [TR_I64] = TR_FORM_I64,
-      [TR_U8] = TR_FORM_U8, [TR_U16] = TR_FORM_U16, [TR_U32] = TR_FORM_U32, [TR_U64] = TR_FORM_U64, [TR_F32] = TR_FORM_F32,
-      [TR_F64] = TR_FORM_F64, [TR_STR] = TR_FORM_TEXT, [TR_DATETIME] = TR_FORM_TIME, [TR_TIMEDELTA] = TR_FORM_TIME,
-      [TR_CATEGORY] = TR_FORM_CODE};
+      [TR_BOOL] = TR_FORM_U8,       [TR_I8] = TR_FORM_I8,          [TR_I16] = TR_FORM_I16,      [TR_I32] = TR_FORM_I32,
+      [TR_I64] = TR_FORM_I64,       [TR_U8] = TR_FORM_U8,          [TR_U16] = TR_FORM_U16,      [TR_U32] = TR_FORM_U32,
+      [TR_U64] = TR_FORM_U64,       [TR_F32] = TR_FORM_F32,        [TR_F64] = TR_FORM_F64,      [TR_STR] = TR_FORM_TEXT,
+      [TR_DATETIME] = TR_FORM_TIME, [TR_TIMEDELTA] = TR_FORM_TIME, [TR_CATEGORY] = TR_FORM_CODE};
   return a->enc == TR_DICT ? TR_FORM_CODE : forms[a->dtype.kind];
 }
 
-static enum tr_status init_dict(struct tr_ctx *ctx, struct tr_array *a, int64_t n, bool ordered, struct tr_group_key *out,
-                                struct tr_error *err) {
+static enum tr_status init_dict(struct tr_ctx *ctx, struct tr_array *a, int64_t n, bool ordered,
+                                struct tr_group_key *out, struct tr_error *err) {
   int64_t size = a->dict->length;
   out->span = size > 0 ? (uint64_t)size - 1 : 0;
   out->has_missing = tr_array_null_count(a) > 0;
@@ -143,8 +145,8 @@ static enum tr_status init_dict(struct tr_ctx *ctx, struct tr_array *a, int64_t 
   return tr_group_rank_values(ctx, a->dict, out->rank, err);
 }
 
-enum tr_status tr_group_key_init(struct tr_ctx *ctx, struct tr_array *a, int64_t n, bool ordered, struct tr_group_key *out,
-                                 struct tr_error *err) {
+enum tr_status tr_group_key_init(struct tr_ctx *ctx, struct tr_array *a, int64_t n, bool ordered,
+                                 struct tr_group_key *out, struct tr_error *err) {
   memset(out, 0, sizeof *out);
   out->array = a;
   out->form = (uint8_t)form_of(a);

@@ -1,5 +1,5 @@
-/* Putting groups and dictionary values in order: a stable LSD radix sort of u64 keys that skips constant digits, and the
- * ranks of a dictionary's values.
+/* Putting groups and dictionary values in order: a stable LSD radix sort of u64 keys that skips constant digits, and
+ * the ranks of a dictionary's values.
  */
 #include "data/kern/group/number_int.h"
 #include <stdlib.h>
@@ -20,7 +20,8 @@ static void insertion_sort(uint64_t *keys, uint32_t *order, int64_t n) {
   }
 }
 
-static void radix_pass(const uint64_t *keys, const uint32_t *order, uint64_t *keys_to, uint32_t *order_to, int64_t n, int shift) {
+static void radix_pass(const uint64_t *keys, const uint32_t *order, uint64_t *keys_to, uint32_t *order_to, int64_t n,
+                       int shift) {
   uint32_t at[DIGITS] = {0}, total = 0;
   for (int64_t i = 0; i < n; i++) at[keys[i] >> shift & (DIGITS - 1)]++;
   for (int d = 0; d < DIGITS; d++) {
@@ -66,8 +67,8 @@ done:
 }
 
 /* By sorting: for few groups among many rows. */
-static enum tr_status order_by_sorting(struct tr_ctx *ctx, uint32_t *rows, int64_t n_groups, uint32_t *entries, int64_t n_entries,
-                                       struct tr_error *err) {
+static enum tr_status order_by_sorting(struct tr_ctx *ctx, uint32_t *rows, int64_t n_groups, uint32_t *entries,
+                                       int64_t n_entries, struct tr_error *err) {
   uint64_t *keys = NULL;
   uint32_t *order = NULL;
   enum tr_status st;
@@ -87,8 +88,8 @@ done:
 }
 
 /* By marking rows in a bit map and counting: for many groups. */
-static enum tr_status order_by_marking(struct tr_ctx *ctx, uint32_t *rows, int64_t n_groups, int64_t n, uint32_t *entries,
-                                       int64_t n_entries, struct tr_error *err) {
+static enum tr_status order_by_marking(struct tr_ctx *ctx, uint32_t *rows, int64_t n_groups, int64_t n,
+                                       uint32_t *entries, int64_t n_entries, struct tr_error *err) {
   int64_t words = (n + 63) / 64, at = 0;
   uint64_t *bits = NULL;
   uint32_t *before = NULL, total = 0;
@@ -102,7 +103,8 @@ static enum tr_status order_by_marking(struct tr_ctx *ctx, uint32_t *rows, int64
     total += tr_group_count_bits(bits[w]);
     for (uint64_t word = bits[w]; word; word &= word - 1) rows[at++] = (uint32_t)(w * 64 + __builtin_ctzll(word));
   }
-  for (int64_t e = 0; e < n_entries; e++) entries[e] = entries[e] == TR_NO_ROW ? TR_NO_GROUP : tr_group_rank_bit(bits, before, entries[e]);
+  for (int64_t e = 0; e < n_entries; e++)
+    entries[e] = entries[e] == TR_NO_ROW ? TR_NO_GROUP : tr_group_rank_bit(bits, before, entries[e]);
 done:
   tr_mem_free(bits, (size_t)words * 8);
   tr_mem_free(before, (size_t)words * 4);

@@ -196,21 +196,21 @@ static enum tr_status segments(void *arg, int thread, int64_t begin, int64_t end
     double *a = s->values + s->start[g];
     int64_t n = s->start[g + 1] - s->start[g], count;
     switch (s->spec->fn) {
-      case TR_AGG_MEDIAN: s->out[g] = median_of(a, drop_missing(a, n)); break;
-      case TR_AGG_QUANTILE: s->out[g] = quantile_of(a, drop_missing(a, n), s->spec->q, s->whole); break;
-      case TR_AGG_SKEW: s->out[g] = skew_of(a, n); break;
-      case TR_AGG_MEAN: s->out[g] = s->whole ? numpy_mean(a, n) : kahan_mean(a, n); break;
-      case TR_AGG_STD: s->out[g] = sqrt(variance_of(a, n, s->spec->param, s->whole, &count)); break;
-      default: /* SEM */
-        s->out[g] = variance_of(a, n, s->spec->param, s->whole, &count);
-        s->out[g] = sqrt(s->out[g] / (double)count);
+    case TR_AGG_MEDIAN: s->out[g] = median_of(a, drop_missing(a, n)); break;
+    case TR_AGG_QUANTILE: s->out[g] = quantile_of(a, drop_missing(a, n), s->spec->q, s->whole); break;
+    case TR_AGG_SKEW: s->out[g] = skew_of(a, n); break;
+    case TR_AGG_MEAN: s->out[g] = s->whole ? numpy_mean(a, n) : kahan_mean(a, n); break;
+    case TR_AGG_STD: s->out[g] = sqrt(variance_of(a, n, s->spec->param, s->whole, &count)); break;
+    default: /* SEM */
+      s->out[g] = variance_of(a, n, s->spec->param, s->whole, &count);
+      s->out[g] = sqrt(s->out[g] / (double)count);
     }
   }
   return TR_OK;
 }
 
-enum tr_status tr_agg_by_segment(struct tr_ctx *ctx, const struct tr_groups *g, const struct tr_agg_spec *spec, bool whole,
-                                 double *out, struct tr_error *err) {
+enum tr_status tr_agg_by_segment(struct tr_ctx *ctx, const struct tr_groups *g, const struct tr_agg_spec *spec,
+                                 bool whole, double *out, struct tr_error *err) {
   int64_t *start = NULL;
   double *values = NULL;
   size_t start_bytes = ((size_t)g->n_groups + 1) * 8, bytes = (size_t)g->n_rows * 8;

@@ -1,31 +1,32 @@
-/* Numbering of many groups: rows are scattered to 2^4..2^11 partitions by hash, each partition is numbered by a table that
- * stays in cache, and ids are read back in row order.
+/* Numbering of many groups: rows are scattered to 2^4..2^11 partitions by hash, each partition is numbered by a table
+ * that stays in cache, and ids are read back in row order.
  *
- * The scatter is stable, so within a partition groups appear in row order. A group's number under sort=False is the rank
- * of its first row among all first rows: those are marked in a map of bytes, counted once, and no group is ever sorted.
- * Under sort=True the groups' codes are sorted instead. Reading ids back walks the rows with one cursor a partition.
+ * The scatter is stable, so within a partition groups appear in row order. A group's number under sort=False is the
+ * rank of its first row among all first rows: those are marked in a map of bytes, counted once, and no group is ever
+ * sorted. Under sort=True the groups' codes are sorted instead. Reading ids back walks the rows with one cursor a
+ * partition.
  */
 #include "data/kern/group/number_int.h"
 
 struct part {
   const struct tr_group_codes *c;
   bool hash_zero;
-  int bits;           /* 2^bits partitions and one for dropped rows */
-  int n_parts;        /* 2^bits + 1 */
+  int bits;    /* 2^bits partitions and one for dropped rows */
+  int n_parts; /* 2^bits + 1 */
   int n_chunks;
   int64_t n;
-  uint64_t *codes;    /* by row */
-  uint16_t *part_of;  /* by row */
-  uint64_t *pcodes;   /* by partition */
-  uint32_t *prows;    /* by partition: row, later id */
-  uint64_t *gcodes;   /* by partition: codes of its groups */
-  uint32_t *gfirst;   /* by partition: first rows of its groups, later ids */
-  uint8_t *mark;      /* by row: 1 = first of its group */
-  uint64_t *bits_of;  /* mark as bits */
-  uint32_t *before;   /* groups before each word of bits_of */
-  int64_t *starts;    /* n_parts + 1 */
-  int64_t *cursors;   /* n_chunks x n_parts: where a chunk's rows of a partition begin */
-  uint32_t *n_groups; /* by partition */
+  uint64_t *codes;          /* by row */
+  uint16_t *part_of;        /* by row */
+  uint64_t *pcodes;         /* by partition */
+  uint32_t *prows;          /* by partition: row, later id */
+  uint64_t *gcodes;         /* by partition: codes of its groups */
+  uint32_t *gfirst;         /* by partition: first rows of its groups, later ids */
+  uint8_t *mark;            /* by row: 1 = first of its group */
+  uint64_t *bits_of;        /* mark as bits */
+  uint32_t *before;         /* groups before each word of bits_of */
+  int64_t *starts;          /* n_parts + 1 */
+  int64_t *cursors;         /* n_chunks x n_parts: where a chunk's rows of a partition begin */
+  uint32_t *n_groups;       /* by partition */
   const uint32_t *order_of; /* sort: id of each group, counted through all partitions */
   int64_t *group_base;      /* by partition */
 };
@@ -80,8 +81,8 @@ struct table {
   size_t bytes;
 };
 
-static enum tr_status table_grow(struct table *t, const struct part *p, const uint64_t *gcodes, uint32_t n_groups, uint32_t n_slots,
-                                 struct tr_error *err) {
+static enum tr_status table_grow(struct table *t, const struct part *p, const uint64_t *gcodes, uint32_t n_groups,
+                                 uint32_t n_slots, struct tr_error *err) {
   tr_mem_free(t->slots, t->bytes);
   t->slots = NULL;
   t->bytes = (size_t)n_slots * 4;
@@ -191,7 +192,8 @@ static enum tr_status list_rows(void *arg, int thread, int64_t begin, int64_t en
   struct list_rows *l = arg;
   for (int64_t w = begin; w < end; w++) {
     uint32_t at = l->p->before[w];
-    for (uint64_t word = l->p->bits_of[w]; word; word &= word - 1) l->rows[at++] = (uint32_t)(w * 64 + __builtin_ctzll(word));
+    for (uint64_t word = l->p->bits_of[w]; word; word &= word - 1)
+      l->rows[at++] = (uint32_t)(w * 64 + __builtin_ctzll(word));
   }
   return TR_OK;
 }
@@ -256,7 +258,8 @@ static enum tr_status scatter(struct tr_ctx *ctx, struct part *p, struct tr_erro
   return tr_parallel_for(ctx, p->n_chunks, 1, scatter_chunk, p, err);
 }
 
-static enum tr_status number_all(struct tr_ctx *ctx, struct part *p, bool sort, struct tr_groups *out, struct tr_error *err) {
+static enum tr_status number_all(struct tr_ctx *ctx, struct part *p, bool sort, struct tr_groups *out,
+                                 struct tr_error *err) {
   uint32_t *order_of = NULL;
   int64_t dropped = p->n_parts - 1, grain = p->n_parts > 64 ? 8 : 1;
   enum tr_status st;
@@ -283,12 +286,22 @@ done:
 /* Carves all arrays of *p out of one block of *bytes bytes. */
 static enum tr_status carve(struct part *p, void **block, size_t *bytes, struct tr_error *err) {
   size_t n = (size_t)p->n, words = (n + 63) / 64, parts = (size_t)p->n_parts, used = 0;
-  struct { void **to; size_t bytes; bool zero; } want[] = {
-      {(void **)&p->codes, n * 8, false}, {(void **)&p->pcodes, n * 8, false}, {(void **)&p->prows, n * 4, false},
-      {(void **)&p->gfirst, n * 4, false}, {(void **)&p->part_of, n * 2, false}, {(void **)&p->mark, words * 64, true},
-      {(void **)&p->bits_of, words * 8, false}, {(void **)&p->before, words * 4, false},
-      {(void **)&p->starts, (parts + 1) * 8, false}, {(void **)&p->cursors, parts * (size_t)p->n_chunks * 8, true},
-      {(void **)&p->n_groups, parts * 4, true}, {(void **)&p->group_base, parts * 8, true}};
+  struct {
+    void **to;
+    size_t bytes;
+    bool zero;
+  } want[] = {{(void **)&p->codes, n * 8, false},
+              {(void **)&p->pcodes, n * 8, false},
+              {(void **)&p->prows, n * 4, false},
+              {(void **)&p->gfirst, n * 4, false},
+              {(void **)&p->part_of, n * 2, false},
+              {(void **)&p->mark, words * 64, true},
+              {(void **)&p->bits_of, words * 8, false},
+              {(void **)&p->before, words * 4, false},
+              {(void **)&p->starts, (parts + 1) * 8, false},
+              {(void **)&p->cursors, parts * (size_t)p->n_chunks * 8, true},
+              {(void **)&p->n_groups, parts * 4, true},
+              {(void **)&p->group_base, parts * 8, true}};
   for (size_t i = 0; i < sizeof want / sizeof *want; i++) used += (want[i].bytes + 63) / 64 * 64;
   *bytes = used;
   TR_TRY(tr_mem_alloc(used, block, err));
@@ -302,9 +315,10 @@ static enum tr_status carve(struct part *p, void **block, size_t *bytes, struct 
   return TR_OK;
 }
 
-enum tr_status tr_group_partitioned(struct tr_ctx *ctx, const struct tr_group_codes *c, bool sort, struct tr_groups *out,
-                                    struct tr_error *err) {
-  struct part p = {.c = c, .hash_zero = ctx->hash_zero, .n = c->n, .bits = 4, .n_chunks = tr_group_n_chunks(ctx, c->n, 0)};
+enum tr_status tr_group_partitioned(struct tr_ctx *ctx, const struct tr_group_codes *c, bool sort,
+                                    struct tr_groups *out, struct tr_error *err) {
+  struct part p = {
+      .c = c, .hash_zero = ctx->hash_zero, .n = c->n, .bits = 4, .n_chunks = tr_group_n_chunks(ctx, c->n, 0)};
   while (p.bits < 11 && c->n >> p.bits > 24000) p.bits++;
   p.n_parts = (1 << p.bits) + 1;
   void *block = NULL;

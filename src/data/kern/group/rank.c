@@ -1,8 +1,9 @@
 /* rank, of a whole column or within groups.
  *
- * Values become order-preserving codes (missing ones first, last, or out). Within groups, rows are brought together by group
- * and each group is sorted; a whole column is first cut by the top bits of its codes into buckets, which are sorted
- * alike and in parallel, their ranks counted on from the bucket's beginning. Sorting is stable, which gives method="first".
+ * Values become order-preserving codes (missing ones first, last, or out). Within groups, rows are brought together by
+ * group and each group is sorted; a whole column is first cut by the top bits of its codes into buckets, which are
+ * sorted alike and in parallel, their ranks counted on from the bucket's beginning. Sorting is stable, which gives
+ * method="first".
  */
 #include "data/kern/group/agg_int.h"
 #include "data/kern/group/number_int.h"
@@ -47,7 +48,8 @@ static enum tr_status code_rows(void *arg, int thread, int64_t begin, int64_t en
     }
     if (!r->bucket_ids) continue;
     for (int i = 0; i < n; i++) {
-      r->bucket_ids[b + i] = keys[i] == TR_GROUP_DROP && can_miss ? TR_NO_GROUP : (uint32_t)(keys[i] >> r->bucket_shift);
+      r->bucket_ids[b + i] =
+          keys[i] == TR_GROUP_DROP && can_miss ? TR_NO_GROUP : (uint32_t)(keys[i] >> r->bucket_shift);
     }
   }
   return TR_OK;
@@ -69,7 +71,8 @@ static void merge_sort(struct entry *e, int64_t n, struct entry *space) {
   for (int64_t width = RUN; width < n; width *= 2) {
     for (int64_t lo = 0; lo < n; lo += 2 * width) {
       int64_t mid = lo + width < n ? lo + width : n, hi = lo + 2 * width < n ? lo + 2 * width : n, a = lo, b = mid;
-      for (int64_t k = lo; k < hi; k++) to[k] = b >= hi || (a < mid && from[a].code <= from[b].code) ? from[a++] : from[b++];
+      for (int64_t k = lo; k < hi; k++)
+        to[k] = b >= hi || (a < mid && from[a].code <= from[b].code) ? from[a++] : from[b++];
     }
     struct entry *t = from;
     from = to;
@@ -104,15 +107,14 @@ static void radix_sort(struct entry *e, int64_t n, struct entry *space) {
 static int64_t assign(const struct ranker *r, const struct entry *e, int64_t n, int64_t base, int64_t dense) {
   int64_t distinct = 0;
   for (int64_t i = 0, j; i < n; i = j) {
-    for (j = i + 1; j < n && e[j].code == e[i].code; j++) {
-    }
+    for (j = i + 1; j < n && e[j].code == e[i].code; j++) {}
     distinct++;
     double lo = (double)(base + i + 1), hi = (double)(base + j), rank;
     switch (r->spec->fn) {
-      case TR_WIN_RANK_MIN: rank = lo; break;
-      case TR_WIN_RANK_MAX: rank = hi; break;
-      case TR_WIN_RANK_DENSE: rank = (double)(dense + distinct); break;
-      default: rank = (lo + hi) / 2;
+    case TR_WIN_RANK_MIN: rank = lo; break;
+    case TR_WIN_RANK_MAX: rank = hi; break;
+    case TR_WIN_RANK_DENSE: rank = (double)(dense + distinct); break;
+    default: rank = (lo + hi) / 2;
     }
     for (int64_t k = i; k < j; k++) r->out[e[k].row] = r->spec->fn == TR_WIN_RANK_FIRST ? (double)(base + k + 1) : rank;
   }
@@ -123,7 +125,8 @@ static enum tr_status rank_segments(void *arg, int thread, int64_t begin, int64_
   (void)thread;
   struct ranker *r = arg;
   int64_t most = 0;
-  for (int64_t g = begin; g < end; g++) most = r->seg.start[g + 1] - r->seg.start[g] > most ? r->seg.start[g + 1] - r->seg.start[g] : most;
+  for (int64_t g = begin; g < end; g++)
+    most = r->seg.start[g + 1] - r->seg.start[g] > most ? r->seg.start[g + 1] - r->seg.start[g] : most;
   struct entry *e;
   size_t bytes = (size_t)most * 2 * sizeof *e;
   TR_TRY(tr_mem_alloc(bytes, (void **)&e, err));
@@ -152,7 +155,8 @@ static void settle_whole(struct ranker *r, int64_t n) {
   bool dense = r->spec->fn == TR_WIN_RANK_DENSE;
   int64_t distinct = 0;
   for (int64_t g = 0; g < r->seg.n_groups && dense; g++) {
-    for (int64_t i = r->seg.start[g]; i < r->seg.start[g + 1]; i++) r->out[r->seg.rows ? r->seg.rows[i] : (uint32_t)i] += (double)distinct;
+    for (int64_t i = r->seg.start[g]; i < r->seg.start[g + 1]; i++)
+      r->out[r->seg.rows ? r->seg.rows[i] : (uint32_t)i] += (double)distinct;
     distinct += r->distinct[g];
   }
   if (!r->spec->pct) return;
@@ -160,7 +164,8 @@ static void settle_whole(struct ranker *r, int64_t n) {
   for (int64_t i = 0; i < n; i++) r->out[i] /= all;
 }
 
-static enum tr_status prepare(struct tr_ctx *ctx, struct ranker *r, struct tr_group_key *key, int64_t *text, int64_t n, struct tr_error *err) {
+static enum tr_status prepare(struct tr_ctx *ctx, struct ranker *r, struct tr_group_key *key, int64_t *text, int64_t n,
+                              struct tr_error *err) {
   struct tr_array *a = r->spec->input;
   bool by_value = a->dtype.kind == TR_CATEGORY && !a->dtype.ordered;
   if (text) {
@@ -189,8 +194,8 @@ static enum tr_status prepare(struct tr_ctx *ctx, struct ranker *r, struct tr_gr
   return TR_OK;
 }
 
-enum tr_status tr_window_rank(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n, const struct tr_window_spec *spec,
-                              struct tr_array **out, struct tr_error *err) {
+enum tr_status tr_window_rank(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n,
+                              const struct tr_window_spec *spec, struct tr_array **out, struct tr_error *err) {
   struct ranker r = {.spec = spec, .whole = !g};
   struct tr_group_key key = {0};
   struct tr_groups buckets = {.n_rows = n, .n_groups = BUCKETS};

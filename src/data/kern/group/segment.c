@@ -67,7 +67,8 @@ static enum tr_status copy_values(void *arg, int thread, int64_t begin, int64_t 
 }
 
 /* Counts; fills start (when not NULL) and leaves in the cursors where each stretch's rows of each group begin. */
-static enum tr_status prepare(struct tr_ctx *ctx, const struct tr_groups *g, struct sorter *s, int64_t *start, struct tr_error *err) {
+static enum tr_status prepare(struct tr_ctx *ctx, const struct tr_groups *g, struct sorter *s, int64_t *start,
+                              struct tr_error *err) {
   s->ids = tr_groups_ids(g);
   s->n = g->n_rows;
   s->n_groups = g->n_groups;
@@ -86,7 +87,9 @@ static enum tr_status prepare(struct tr_ctx *ctx, const struct tr_groups *g, str
   return TR_OK;
 }
 
-static void sorter_drop(struct sorter *s) { tr_mem_free(s->cursors, (size_t)s->n_chunks * ((size_t)s->n_groups + 1) * 4); }
+static void sorter_drop(struct sorter *s) {
+  tr_mem_free(s->cursors, (size_t)s->n_chunks * ((size_t)s->n_groups + 1) * 4);
+}
 
 enum tr_status tr_segments_make(struct tr_ctx *ctx, const struct tr_groups *g, bool want_rows, struct tr_segments *out,
                                 struct tr_error *err) {
@@ -119,8 +122,8 @@ void tr_segments_drop(struct tr_segments *s) {
   memset(s, 0, sizeof *s);
 }
 
-enum tr_status tr_segments_values(struct tr_ctx *ctx, const struct tr_groups *g, int64_t *start, const struct tr_array *a,
-                                  double *values, struct tr_error *err) {
+enum tr_status tr_segments_values(struct tr_ctx *ctx, const struct tr_groups *g, int64_t *start,
+                                  const struct tr_array *a, double *values, struct tr_error *err) {
   struct sorter s = {.a = a, .values = values};
   if (!g->ids) {
     start[0] = 0;

@@ -1,5 +1,5 @@
-/* Grouping of plain text: rows are numbered by the 64-bit hash of their text, then every row is compared with the first row
- * of its group. Two texts of one hash (practically never; always in tests that force hashes to 0) send the column
+/* Grouping of plain text: rows are numbered by the 64-bit hash of their text, then every row is compared with the first
+ * row of its group. Two texts of one hash (practically never; always in tests that force hashes to 0) send the column
  * to an exact table instead.
  */
 #include "data/kern/group/number_int.h"
@@ -40,8 +40,8 @@ static enum tr_status verify_rows(void *arg, int thread, int64_t begin, int64_t 
 }
 
 /* One table over all rows that compares texts; serial. */
-static enum tr_status number_exactly(struct tr_ctx *ctx, struct tr_array *a, int64_t n, bool drop, struct tr_groups *out,
-                                     struct tr_error *err) {
+static enum tr_status number_exactly(struct tr_ctx *ctx, struct tr_array *a, int64_t n, bool drop,
+                                     struct tr_groups *out, struct tr_error *err) {
   const struct tr_view *views = tr_array_views(a);
   uint64_t n_slots = 16;
   while ((int64_t)n_slots < n * 2) n_slots *= 2;
@@ -59,7 +59,8 @@ static enum tr_status number_exactly(struct tr_ctx *ctx, struct tr_array *a, int
       continue;
     }
     uint64_t s = ctx->hash_zero || views[i].size < 0 ? 0 : hash_view(a, &views[i]);
-    for (s &= n_slots - 1; (g = slots[s]) != 0 && !tr_view_eq(a, &views[i], a, &views[first[g - 1]]);) s = (s + 1) & (n_slots - 1);
+    for (s &= n_slots - 1; (g = slots[s]) != 0 && !tr_view_eq(a, &views[i], a, &views[first[g - 1]]);)
+      s = (s + 1) & (n_slots - 1);
     if (!g) {
       first[n_groups] = (uint32_t)i;
       slots[s] = g = ++n_groups;
@@ -88,7 +89,8 @@ static enum tr_status remap_rows(void *arg, int thread, int64_t begin, int64_t e
 }
 
 /* Renumbers groups ascending by text, the missing group last. */
-static enum tr_status sort_groups(struct tr_ctx *ctx, struct tr_array *a, int64_t n, struct tr_groups *g, struct tr_error *err) {
+static enum tr_status sort_groups(struct tr_ctx *ctx, struct tr_array *a, int64_t n, struct tr_groups *g,
+                                  struct tr_error *err) {
   struct tr_array *texts = NULL;
   struct tr_buffer *sorted_first = NULL;
   uint32_t *rank = NULL, *first = (uint32_t *)g->first_row->data, *rows;
@@ -124,8 +126,8 @@ done:
   return st;
 }
 
-enum tr_status tr_group_text(struct tr_ctx *ctx, struct tr_array *a, int64_t n, bool sort, bool drop, struct tr_groups *out,
-                             struct tr_error *err) {
+enum tr_status tr_group_text(struct tr_ctx *ctx, struct tr_array *a, int64_t n, bool sort, bool drop,
+                             struct tr_groups *out, struct tr_error *err) {
   struct tr_group_key key = {.form = TR_FORM_TEXT, .array = a, .has_missing = true};
   struct tr_group_codes c = {.keys = &key, .n_keys = 1, .n = n, .total = 0, .drop = drop};
   bool exact = ctx->hash_zero;

@@ -1,10 +1,11 @@
-/* Windows within groups, in row order: dtypes, counting, shifting, filling, first and last rows, duplicates. Each is one pass
- * over the rows with a state per group; values are then gathered by row number.
+/* Windows within groups, in row order: dtypes, counting, shifting, filling, first and last rows, duplicates. Each is
+ * one pass over the rows with a state per group; values are then gathered by row number.
  */
 #include "data/kern/group/agg_int.h"
 
-static const char *const names[TR_N_WINDOWS] = {"cumsum", "cumprod", "cummin", "cummax", "cumcount", "shift", "diff", "rank", "rank",
-                                                "rank", "rank", "rank", "ngroup", "ffill", "bfill"};
+static const char *const names[TR_N_WINDOWS] = {"cumsum", "cumprod", "cummin", "cummax", "cumcount",
+                                                "shift",  "diff",    "rank",   "rank",   "rank",
+                                                "rank",   "rank",    "ngroup", "ffill",  "bfill"};
 
 static bool is_fixed(int kind) { return kind == TR_BOOL || tr_kind_is_int(kind); }
 
@@ -35,30 +36,30 @@ static struct tr_dtype moved(const struct tr_window_spec *spec, struct tr_dtype 
   return none;
 }
 
-enum tr_status tr_window_dtype(const struct tr_window_spec *spec, struct tr_dtype in, bool whole, bool dropped, struct tr_dtype *out,
-                               bool *depends, struct tr_error *err) {
+enum tr_status tr_window_dtype(const struct tr_window_spec *spec, struct tr_dtype in, bool whole, bool dropped,
+                               struct tr_dtype *out, bool *depends, struct tr_error *err) {
   bool narrow = tr_kind_is_int(in.kind) && tr_dtype_width(in) < 8, any = false;
   switch (spec->fn) {
-    case TR_WIN_CUMSUM:
-    case TR_WIN_CUMPROD: any = narrow && !whole && !dropped; /* fall through */
-    case TR_WIN_CUMMIN:
-    case TR_WIN_CUMMAX: *out = cumulated(spec->fn, in, whole, dropped); break;
-    case TR_WIN_CUMCOUNT:
-    case TR_WIN_NGROUP: *out = tr_dtype_of(dropped ? TR_F64 : TR_I64); break;
-    case TR_WIN_SHIFT:
-    case TR_WIN_DIFF:
-      *out = moved(spec, in, whole);
-      any = !whole && is_fixed(in.kind);
-      break;
-    case TR_WIN_FFILL:
-    case TR_WIN_BFILL:
-      *out = dropped && is_fixed(in.kind) ? tr_dtype_of(TR_F64) : in;
-      if (dropped && in.kind == TR_BOOL) out->kind = TR_N_KINDS;
-      break;
-    default:
-      *out = tr_dtype_of(TR_F64);
-      if (!whole && in.kind == TR_CATEGORY && !in.ordered) out->kind = TR_N_KINDS;
-      if (dropped && tr_kind_is_time(in.kind)) out->kind = TR_N_KINDS;
+  case TR_WIN_CUMSUM:
+  case TR_WIN_CUMPROD: any = narrow && !whole && !dropped; /* fall through */
+  case TR_WIN_CUMMIN:
+  case TR_WIN_CUMMAX: *out = cumulated(spec->fn, in, whole, dropped); break;
+  case TR_WIN_CUMCOUNT:
+  case TR_WIN_NGROUP: *out = tr_dtype_of(dropped ? TR_F64 : TR_I64); break;
+  case TR_WIN_SHIFT:
+  case TR_WIN_DIFF:
+    *out = moved(spec, in, whole);
+    any = !whole && is_fixed(in.kind);
+    break;
+  case TR_WIN_FFILL:
+  case TR_WIN_BFILL:
+    *out = dropped && is_fixed(in.kind) ? tr_dtype_of(TR_F64) : in;
+    if (dropped && in.kind == TR_BOOL) out->kind = TR_N_KINDS;
+    break;
+  default:
+    *out = tr_dtype_of(TR_F64);
+    if (!whole && in.kind == TR_CATEGORY && !in.ordered) out->kind = TR_N_KINDS;
+    if (dropped && tr_kind_is_time(in.kind)) out->kind = TR_N_KINDS;
   }
   if (depends) *depends = any;
   return out->kind == TR_N_KINDS ? tr_unsupported(err, "%s of %s", names[spec->fn], tr_dtype_name(in)) : TR_OK;
@@ -67,8 +68,8 @@ enum tr_status tr_window_dtype(const struct tr_window_spec *spec, struct tr_dtyp
 static uint32_t id_of(const uint32_t *ids, int64_t i) { return ids ? ids[i] : 0; }
 
 /* cumcount and ngroup: int64, or float64 with NaN for dropped rows. */
-static enum tr_status number_rows(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n, const struct tr_window_spec *spec,
-                                  struct tr_array **out, struct tr_error *err) {
+static enum tr_status number_rows(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n,
+                                  const struct tr_window_spec *spec, struct tr_array **out, struct tr_error *err) {
   const uint32_t *ids = g ? tr_groups_ids(g) : NULL;
   bool dropped = g && g->has_dropped, count = spec->fn == TR_WIN_CUMCOUNT, back = spec->param == 1;
   uint32_t *seen = NULL;
@@ -93,7 +94,8 @@ done:
 }
 
 /* The same for one period, without bringing groups together. */
-static enum tr_status neighbour_rows(struct tr_ctx *ctx, const struct tr_groups *g, bool back, uint32_t *rows, bool *missing, struct tr_error *err) {
+static enum tr_status neighbour_rows(struct tr_ctx *ctx, const struct tr_groups *g, bool back, uint32_t *rows,
+                                     bool *missing, struct tr_error *err) {
   const uint32_t *ids = tr_groups_ids(g);
   size_t bytes = (size_t)g->n_groups * 4;
   uint32_t *last;
@@ -115,8 +117,8 @@ done:
 }
 
 /* rows[i] = row that lies `periods` before row i in its group, TR_NO_ROW where none. */
-static enum tr_status shifted_rows(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n, int64_t periods, uint32_t *rows,
-                                   bool *missing, struct tr_error *err) {
+static enum tr_status shifted_rows(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n, int64_t periods,
+                                   uint32_t *rows, bool *missing, struct tr_error *err) {
   *missing = false;
   if (!g || !g->ids || periods == 0) {
     for (int64_t i = 0; i < n; i++) {
@@ -145,8 +147,8 @@ static enum tr_status shifted_rows(struct tr_ctx *ctx, const struct tr_groups *g
 }
 
 /* rows[i] = last (first, going back) row of i's group up to i whose value is there. */
-static enum tr_status filled_rows(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n, const struct tr_array *a, bool back,
-                                  uint32_t *rows, bool *missing, struct tr_error *err) {
+static enum tr_status filled_rows(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n, const struct tr_array *a,
+                                  bool back, uint32_t *rows, bool *missing, struct tr_error *err) {
   const uint32_t *ids = g ? tr_groups_ids(g) : NULL;
   size_t groups = (size_t)(g ? g->n_groups : 1), bytes = groups * 4;
   uint32_t *last;
@@ -177,11 +179,11 @@ done:
 static int64_t subtract(struct tr_dtype t, int64_t a, int64_t b) {
   uint64_t d = (uint64_t)a - (uint64_t)b;
   switch (t.kind) {
-    case TR_I32: return (int32_t)(uint32_t)d;
-    case TR_U8: return (uint8_t)d;
-    case TR_U16: return (uint16_t)d;
-    case TR_U32: return (uint32_t)d;
-    default: return (int64_t)d;
+  case TR_I32: return (int32_t)(uint32_t)d;
+  case TR_U8: return (uint8_t)d;
+  case TR_U16: return (uint16_t)d;
+  case TR_U32: return (uint32_t)d;
+  default: return (int64_t)d;
   }
 }
 
@@ -227,8 +229,8 @@ static enum tr_status differences(void *arg, int thread, int64_t begin, int64_t 
   return TR_OK;
 }
 
-static enum tr_status difference(struct tr_ctx *ctx, int64_t n, const struct tr_window_spec *spec, const uint32_t *rows, bool missing,
-                                 bool whole, struct tr_array **out, struct tr_error *err) {
+static enum tr_status difference(struct tr_ctx *ctx, int64_t n, const struct tr_window_spec *spec, const uint32_t *rows,
+                                 bool missing, bool whole, struct tr_array **out, struct tr_error *err) {
   struct tr_dtype in = spec->input->dtype, to = moved(spec, in, whole);
   bool wide = is_fixed(in.kind) && in.kind != TR_I8 && in.kind != TR_I16;
   if (!whole && wide) to = missing ? tr_dtype_of(TR_F64) : in;
@@ -239,8 +241,8 @@ static enum tr_status difference(struct tr_ctx *ctx, int64_t n, const struct tr_
 }
 
 /* SHIFT, DIFF, FFILL, BFILL: row numbers first. */
-static enum tr_status by_rows(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n, const struct tr_window_spec *spec,
-                              struct tr_array **out, struct tr_error *err) {
+static enum tr_status by_rows(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n,
+                              const struct tr_window_spec *spec, struct tr_array **out, struct tr_error *err) {
   uint32_t *rows = NULL;
   bool missing, move = spec->fn == TR_WIN_SHIFT || spec->fn == TR_WIN_DIFF;
   struct tr_dtype to;
@@ -267,8 +269,8 @@ done:
   return st;
 }
 
-enum tr_status tr_window_run(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n_rows, const struct tr_window_spec *spec,
-                             struct tr_array **out, struct tr_error *err) {
+enum tr_status tr_window_run(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n_rows,
+                             const struct tr_window_spec *spec, struct tr_array **out, struct tr_error *err) {
   struct tr_dtype to, in = spec->input ? spec->input->dtype : tr_dtype_of(TR_I64);
   bool dropped = g && g->has_dropped;
   enum tr_status st;
@@ -276,23 +278,23 @@ enum tr_status tr_window_run(struct tr_ctx *ctx, const struct tr_groups *g, int6
   if (spec->fn == TR_WIN_SHIFT && g && in.kind == TR_BOOL) to = in; /* decided by the rows */
   else TR_TRY(tr_window_dtype(spec, in, !g, dropped, &to, NULL, err));
   switch (spec->fn) {
-    case TR_WIN_CUMSUM:
-    case TR_WIN_CUMPROD:
-    case TR_WIN_CUMMIN:
-    case TR_WIN_CUMMAX: st = tr_window_cumulate(ctx, g, n_rows, spec, out, err); break;
-    case TR_WIN_CUMCOUNT:
-    case TR_WIN_NGROUP: st = number_rows(ctx, g, n_rows, spec, out, err); break;
-    case TR_WIN_SHIFT:
-    case TR_WIN_DIFF: st = by_rows(ctx, g, n_rows, spec, out, err); break;
-    case TR_WIN_FFILL:
-    case TR_WIN_BFILL:
-      if (!dropped && is_fixed(in.kind)) {
-        *out = tr_array_ref(spec->input);
-        return TR_OK;
-      }
-      st = by_rows(ctx, g, n_rows, spec, out, err);
-      break;
-    default: st = tr_window_rank(ctx, g, n_rows, spec, out, err);
+  case TR_WIN_CUMSUM:
+  case TR_WIN_CUMPROD:
+  case TR_WIN_CUMMIN:
+  case TR_WIN_CUMMAX: st = tr_window_cumulate(ctx, g, n_rows, spec, out, err); break;
+  case TR_WIN_CUMCOUNT:
+  case TR_WIN_NGROUP: st = number_rows(ctx, g, n_rows, spec, out, err); break;
+  case TR_WIN_SHIFT:
+  case TR_WIN_DIFF: st = by_rows(ctx, g, n_rows, spec, out, err); break;
+  case TR_WIN_FFILL:
+  case TR_WIN_BFILL:
+    if (!dropped && is_fixed(in.kind)) {
+      *out = tr_array_ref(spec->input);
+      return TR_OK;
+    }
+    st = by_rows(ctx, g, n_rows, spec, out, err);
+    break;
+  default: st = tr_window_rank(ctx, g, n_rows, spec, out, err);
   }
   if (st != TR_OK) {
     tr_array_unref(*out);
@@ -301,8 +303,8 @@ enum tr_status tr_window_run(struct tr_ctx *ctx, const struct tr_groups *g, int6
   return st;
 }
 
-enum tr_status tr_groups_head(struct tr_ctx *ctx, const struct tr_groups *g, int64_t k, bool tail, struct tr_buffer **rows, int64_t *n,
-                              struct tr_error *err) {
+enum tr_status tr_groups_head(struct tr_ctx *ctx, const struct tr_groups *g, int64_t k, bool tail,
+                              struct tr_buffer **rows, int64_t *n, struct tr_error *err) {
   const uint32_t *ids = tr_groups_ids(g);
   /* The k first are those before the k-th; all but the k last are the others counted from the end. */
   bool back = tail != (k < 0), want_below = k >= 0;
