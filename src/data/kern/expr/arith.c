@@ -74,7 +74,7 @@
 #define IS_SIGNED 0
 #include "data/kern/expr/division.tmpl.h"
 
-/* numpy's npy_divmod. Whole numbers below 2^53 take the quotient by one division, corrected; else fmod. */
+/* numpy's npy_divmod. */
 static inline double mod_slow(double a, double b) {
   double m = fmod(a, b);
   if (b == 0) return m;
@@ -91,27 +91,55 @@ static inline double floordiv_slow(double a, double b) {
   return div - f > 0.5 ? f + 1.0 : f;
 }
 
-/* Both whole and small, so that quotient and remainder fit int32 arithmetic exactly. */
-static inline bool whole32(double a, double b) { return a == (double)(int32_t)a && b == (double)(int32_t)b && b != 0 && a != 0; }
-
-static inline bool in_int32(double a) { return a > -2147483648.0 && a < 2147483648.0; }
-
-static inline double mod_f64_1(double a, double b) {
-  if (in_int32(a) && in_int32(b) && whole32(a, b)) {
-    int32_t x = (int32_t)a, y = (int32_t)b, r = y == -1 ? 0 : x % y;
-    if (r == 0) return copysign(0.0, b);
-    return (double)((r < 0) != (y < 0) ? r + y : r);
-  }
-  return mod_slow(a, b);
+/* Vectors of float division. Where the quotient q = trunc(a / b) is below 2^26 and nothing over- or underflows, the remainder
+ * a - q * b is computed exactly (Dekker's product), q corrected by one when a / b had rounded up to a whole number: the
+ * same remainder as fmod. That loop has no branch; rows outside its range are redone the slow way. */
+static inline double exact_rest(double a, double q, double b) {
+  const double p = q * b, t = b * 134217729.0, bh = t - (t - b), bl = b - bh; /* 26 bits each: q * bh and q * bl are exact */
+  return (a - p) - ((q * bh - p) + q * bl);
 }
 
-static inline double floordiv_f64_1(double a, double b) {
-  if (in_int32(a) && in_int32(b) && whole32(a, b)) {
-    double q = floor(a / b); /* correctly rounded quotient of int32s never crosses an integer */
-    return q == 0 ? copysign(0.0, a / b) : q;
-  }
-  return floordiv_slow(a, b);
+static inline bool quick(double a, double b, double x) {
+  const double m = fabs(a), k = fabs(b);
+  return (m < 1e140) & (k > 1e-140) & (k < 1e140) & (fabs(x) < 67108864.0) & ((m > 1e-140) | (m == 0));
 }
+
+/* Remainder with the sign of b; *q = floor(a / b) (its zero carries no sign). */
+static inline double divmod_quick(double a, double b, double x, double *q) {
+  double t = (double)(int32_t)x, r = exact_rest(a, t, b);
+  /* a / b rounded up to t: one less, towards zero */
+  const bool over = (r < 0) != (a < 0) && r != 0;
+  const double one = x < 0 ? -1.0 : 1.0;
+  t = over ? t - one : t;
+  r = over ? r + (x < 0 ? -b : b) : r;
+  const bool adjust = (r != 0) & ((b < 0) != (r < 0));
+  *q = adjust ? t - 1.0 : t;
+  return adjust ? r + b : r;
+}
+
+static void divide_f64(struct tr_call *c, bool want_mod) {
+  const double *restrict a = c->in[0].p, *restrict b = c->in[1].p;
+  double *restrict out = c->out;
+  const int64_t n = c->n, sa = c->in[0].is_const ? 0 : 1, sb = c->in[1].is_const ? 0 : 1;
+  int64_t slow = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const double x = a[i * sa], y = b[i * sb], d = x / y;
+    const bool ok = quick(x, y, d);
+    double q, r = divmod_quick(ok ? x : 1.0, ok ? y : 1.0, ok ? d : 1.0, &q);
+    const bool nan = (x != x) | (y != y);
+    slow += !ok & !nan;
+    const double v = want_mod ? (r == 0 ? copysign(0.0, y) : r) : (q == 0 ? copysign(0.0, d) : q);
+    out[i] = nan ? d : v;
+  }
+  if (!slow) return;
+  for (int64_t i = 0; i < n; i++) {
+    const double x = a[i * sa], y = b[i * sb];
+    if (!quick(x, y, x / y) && x == x && y == y) out[i] = want_mod ? mod_slow(x, y) : floordiv_slow(x, y);
+  }
+}
+
+static void floordiv_f64(struct tr_call *c) { divide_f64(c, false); }
+static void mod_f64(struct tr_call *c) { divide_f64(c, true); }
 
 static inline float mod_f32_1(float a, float b) {
   float m = fmodf(a, b);
@@ -168,18 +196,6 @@ static void floordiv_f32(struct tr_call *c) {
   if (zero) c->saw |= TR_SAW_ZERO;
 }
 
-#define TX double
-#define TY double
-#define R double
-#define NAME floordiv_f64
-#define EXPR floordiv_f64_1(x, y)
-#include "data/kern/expr/binary.tmpl.h"
-#define NAME mod_f64
-#define EXPR mod_f64_1(x, y)
-#include "data/kern/expr/binary.tmpl.h"
-#undef TX
-#undef TY
-#undef R
 #define TX float
 #define TY float
 #define R float

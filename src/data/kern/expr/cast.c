@@ -182,23 +182,10 @@ static void coarser(struct tr_call *c) {
   }
 }
 
-/* To int64: NaT has no integer. */
-static void time_to_int(struct tr_call *c) {
-  const int64_t *restrict a = c->in[0].p;
-  int64_t *restrict out = c->out;
-  const int64_t n = c->n;
-  int64_t nats = 0;
-  for (int64_t i = 0; i < n; i++) {
-    nats += a[i] == TR_NAT;
-    out[i] = a[i];
-  }
-  if (nats) c->saw |= TR_SAW_REFUSE;
-}
-
 static bool lower_time_cast(struct tr_dtype from, struct tr_dtype to, struct tr_lower *lo) {
   lo->rep[0] = lo->out_rep = TR_I64;
   if (!tr_kind_is_time(to.kind)) {
-    lo->kernel = time_to_int;
+    lo->kernel = tr_same_kernel(8); /* NaT is the least int64 there too */
     return to.kind == TR_I64;
   }
   int64_t a = tr_unit_per_second((enum tr_unit)from.unit), b = tr_unit_per_second((enum tr_unit)to.unit);

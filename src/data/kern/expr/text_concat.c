@@ -57,9 +57,9 @@ static enum tr_status join_rows(struct tr_ctx *ctx, const struct side side[2], i
   return st;
 }
 
-struct pairs { const int32_t *a, *b; int64_t n_b; int32_t *number; int32_t *codes; };
+struct pairs { const int32_t *a, *b; int64_t n_b; int32_t *number; uint8_t *occurs; int32_t *codes; };
 
-/* number[pair] = 1 where the pair occurs; codes = pair. */
+/* occurs[pair] = 1 where it does; codes = pair. Threads that race store the same byte. */
 static enum tr_status mark_pairs(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   (void)thread, (void)err;
   const struct pairs *p = arg;
@@ -67,7 +67,7 @@ static enum tr_status mark_pairs(void *arg, int thread, int64_t begin, int64_t e
     const bool null = p->a[i] < 0 || p->b[i] < 0;
     const int32_t pair = null ? -1 : (int32_t)(p->a[i] * p->n_b + p->b[i]);
     p->codes[i] = pair;
-    if (!null && !__atomic_load_n(&p->number[pair], __ATOMIC_RELAXED)) __atomic_store_n(&p->number[pair], 1, __ATOMIC_RELAXED);
+    if (!null && !__atomic_load_n(&p->occurs[pair], __ATOMIC_RELAXED)) __atomic_store_n(&p->occurs[pair], 1, __ATOMIC_RELAXED);
   }
   return TR_OK;
 }
@@ -84,13 +84,13 @@ static enum tr_status renumber(void *arg, int thread, int64_t begin, int64_t end
 static enum tr_status pair_texts(struct tr_ctx *ctx, const struct pairs *p, int64_t n_a, const struct tr_array *x, const struct tr_array *y,
                                  struct tr_array **out, struct tr_error *err) {
   int64_t n = 0, n_pairs = n_a * p->n_b;
-  for (int64_t k = 0; k < n_pairs; k++) n += p->number[k];
+  for (int64_t k = 0; k < n_pairs; k++) n += p->occurs[k];
   void *memory = NULL;
   TR_TRY(tr_mem_alloc((size_t)n * 8, &memory, err));
   int32_t *left = memory, *right = left + n;
   n = 0;
   for (int64_t k = 0; k < n_pairs; k++) {
-    if (!p->number[k]) continue;
+    if (!p->occurs[k]) continue;
     left[n] = (int32_t)(k / p->n_b);
     right[n] = (int32_t)(k % p->n_b);
     p->number[k] = (int32_t)n++;
@@ -101,23 +101,38 @@ static enum tr_status pair_texts(struct tr_ctx *ctx, const struct pairs *p, int6
   return st;
 }
 
+/* number[pair] = code in `distinct`, the pairs' texts made distinct ("a" + "bc" is "ab" + "c"). */
+static void final_numbers(int32_t *number, int64_t n_pairs, const uint8_t *occurs, const struct tr_array *distinct) {
+  const int32_t *codes = tr_array_codes(distinct);
+  for (int64_t k = 0; k < n_pairs; k++)
+    if (occurs[k]) number[k] = codes[number[k]];
+}
+
 static enum tr_status join_dictionaries(struct tr_ctx *ctx, struct tr_array *x, struct tr_array *y, struct tr_array **out, struct tr_error *err) {
   int64_t n = x->length, n_pairs = x->dict->length * y->dict->length;
-  size_t bytes = (size_t)n_pairs * 4 + 64;
-  void *number = NULL, *codes = NULL;
-  struct tr_array *texts = NULL;
+  size_t bytes = (size_t)n_pairs * 5 + 64;
+  void *memory = NULL;
+  struct tr_array *texts = NULL, *distinct = NULL, *paired = NULL;
   enum tr_status st;
-  TR_GOTO(st, tr_mem_calloc(bytes, &number, err));
-  TR_GOTO(st, tr_mem_alloc((size_t)n * 4, &codes, err));
-  struct pairs p = {.a = tr_array_codes(x), .b = tr_array_codes(y), .n_b = y->dict->length, .number = number, .codes = codes};
+  TR_GOTO(st, tr_mem_calloc(bytes, &memory, err));
+  TR_GOTO(st, tr_array_new_dict(tr_dtype_of(TR_STR), n, x->dict, &paired, err));
+  struct pairs p = {.a = tr_array_codes(x), .b = tr_array_codes(y), .n_b = y->dict->length, .number = memory, .codes = tr_array_data(paired)};
+  p.occurs = (uint8_t *)(p.number + n_pairs);
   TR_GOTO(st, tr_parallel_for(ctx, n, tr_grain(ctx), mark_pairs, &p, err));
   TR_GOTO(st, pair_texts(ctx, &p, x->dict->length, x, y, &texts, err));
+  TR_GOTO(st, tr_array_encode(ctx, texts, INT32_MAX, &distinct, err));
+  if (!distinct) TR_GOTO(st, tr_unsupported(err, "too many texts"));
+  final_numbers(p.number, n_pairs, p.occurs, distinct);
   TR_GOTO(st, tr_parallel_for(ctx, n, tr_grain(ctx), renumber, &p, err));
-  st = tr_text_redistinct(ctx, codes, n, texts, out, err);
+  tr_array_unref(paired->dict); /* the codes are those of `distinct` now */
+  paired->dict = tr_array_ref(distinct->dict);
+  paired->dict_sorted = false;
+  *out = tr_array_ref(paired);
 done:
   tr_array_unref(texts);
-  tr_mem_free(number, bytes);
-  tr_mem_free(codes, (size_t)n * 4);
+  tr_array_unref(distinct);
+  tr_array_unref(paired);
+  tr_mem_free(memory, bytes);
   return st;
 }
 

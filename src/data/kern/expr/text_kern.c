@@ -86,7 +86,7 @@ static void text_isna(struct tr_call *c) {
 }
 
 static int64_t find(struct text t, const char *needle, size_t m) {
-  const char *at = memmem(t.s, (size_t)t.n, needle, m);
+  const char *at = tr_text_find(t.s, t.n, needle, (int64_t)m);
   return at ? tr_utf8_count(t.s, at - t.s) : -1;
 }
 
@@ -94,7 +94,7 @@ static int64_t count(struct text t, const char *needle, size_t m) {
   if (m == 0) return tr_utf8_count(t.s, t.n) + 1;
   int64_t k = 0;
   const char *s = t.s, *end = t.s + t.n;
-  while ((s = memmem(s, (size_t)(end - s), needle, m))) {
+  while ((s = tr_text_find(s, end - s, needle, (int64_t)m))) {
     k++;
     s += m;
   }
@@ -138,7 +138,7 @@ static void text_tests(struct tr_call *c) {
   for (int64_t i = 0; i < c->n; i++) {
     struct text t = text_at(&c->in[0], c->begin, i);
     if (t.null) out[i] = 0;
-    else if (op == TR_OP_STR_CONTAINS) out[i] = m <= t.n && memmem(t.s, (size_t)t.n, needle, (size_t)m) != NULL;
+    else if (op == TR_OP_STR_CONTAINS) out[i] = m <= t.n && tr_text_find(t.s, t.n, needle, m) != NULL;
     else if (op == TR_OP_STR_STARTSWITH) out[i] = m <= t.n && memcmp(t.s, needle, (size_t)m) == 0;
     else if (op == TR_OP_STR_ENDSWITH) out[i] = m <= t.n && memcmp(t.s + t.n - m, needle, (size_t)m) == 0;
     else out[i] = all_of(c, t, op == TR_OP_STR_ISDIGIT ? tr_cp_is_digit : tr_cp_is_alpha);

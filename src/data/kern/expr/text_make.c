@@ -42,9 +42,11 @@ static void strip(const struct tr_expr *e, const char **s, int64_t *n) {
     }
 }
 
-/* Byte position of code point `at` (0 <= at <= number of code points). */
-static int64_t byte_of(const char *s, int64_t n, int64_t at) {
+/* Byte position of code point `at`, the end if there are fewer. */
+static inline int64_t byte_of(const char *s, int64_t n, int64_t at) {
   int64_t i = 0;
+  if (at >= n) return n; /* every code point has a byte */
+  if (tr_utf8_is_ascii(s, at + 1)) return at;
   for (; i < n && at > 0; at--) {
     i++;
     while (i < n && ((unsigned char)s[i] & 0xc0) == 0x80) i++;
@@ -54,6 +56,12 @@ static int64_t byte_of(const char *s, int64_t n, int64_t at) {
 
 /* Python's slice.indices for a step of 1. */
 static void slice(const struct tr_expr *e, const char **s, int64_t *n) {
+  if (e->params[0] >= 0 && e->params[1] >= 0) { /* from the front: no need to know the length */
+    int64_t from = byte_of(*s, *n, e->params[0]), most = e->params[1] - e->params[0];
+    *s += from;
+    *n = byte_of(*s, *n - from, most > 0 ? most : 0);
+    return;
+  }
   int64_t len = tr_utf8_count(*s, *n), start = e->params[0] == INT64_MIN ? 0 : e->params[0];
   int64_t stop = e->params[1] == INT64_MIN ? len : e->params[1];
   if (start < 0) start = start + len < 0 ? 0 : start + len;
@@ -104,8 +112,34 @@ static bool cuts(const struct tr_expr *e) {
 
 /* ---- operations that write; each gives the bytes written, -1 = left to pandas ---- */
 
+/* Upper or lower case of 8 ASCII bytes at once. */
+static inline uint64_t case_8(uint64_t w, bool upper) {
+  const uint64_t ones = 0x0101010101010101u, low = upper ? 'a' : 'A', high = low + 25;
+  const uint64_t ge = (w + (128 - low) * ones), gt = (w + (127 - high) * ones); /* bit 7: >= low, > high */
+  return w ^ ((ge & ~gt & 0x80 * ones) >> 2);
+}
+
+/* Case of an inlined ASCII view without touching memory; false when it is not one. */
+static inline bool case_inline(int op, const struct tr_view *v, struct tr_view *out) {
+  uint64_t w[2];
+  memcpy(w, v, 16);
+  if (v->size > TR_VIEW_INLINE || (w[1] & 0x8080808080808080u) || (w[0] >> 32 & 0x80808080u)) return false;
+  const uint64_t size = (uint32_t)w[0];
+  w[0] = size | case_8(w[0] >> 32, op == TR_OP_STR_UPPER) << 32;
+  w[1] = case_8(w[1], op == TR_OP_STR_UPPER);
+  memcpy(out, w, 16);
+  return true;
+}
+
+static int64_t upper_or_lower_ascii(bool upper, const char *restrict s, int64_t n, char *restrict to) {
+  const char low = upper ? 'a' : 'A';
+  for (int64_t i = 0; i < n; i++) to[i] = (char)(s[i] ^ (((unsigned char)(s[i] - low) < 26) << 5));
+  return n;
+}
+
 static int64_t change_case_ascii(int op, const char *s, int64_t n, char *to) {
   bool after = false; /* the previous character is a letter */
+  if (op == TR_OP_STR_UPPER || op == TR_OP_STR_LOWER) return upper_or_lower_ascii(op == TR_OP_STR_UPPER, s, n, to);
   for (int64_t i = 0; i < n; i++) {
     const char c = s[i];
     const bool lower = c >= 'a' && c <= 'z', upper = c >= 'A' && c <= 'Z';
@@ -136,7 +170,7 @@ static int64_t replace(const struct make *m, const char *s, int64_t n, char *to)
   const char *end = s + n, *at;
   char *o = to;
   for (int64_t left = m->e->params[0] < 0 ? INT64_MAX : m->e->params[0]; left > 0; left--) {
-    if (!(at = memmem(s, (size_t)(end - s), m->e->text, m->n_text))) break;
+    if (!(at = tr_text_find(s, end - s, m->e->text, (int64_t)m->n_text))) break;
     memcpy(o, s, (size_t)(at - s));
     o += at - s;
     memcpy(o, m->e->text2, m->n_text2);
@@ -214,7 +248,11 @@ static int64_t write_one(const struct make *m, const char *s, int64_t n, char *t
 static enum tr_status write_morsel(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   struct make *m = arg;
   const struct tr_view *v = tr_array_views(m->x);
+  struct tr_view *out = tr_array_data(m->out.array);
+  const int op = m->e->op;
+  const bool simple_case = op == TR_OP_STR_UPPER || op == TR_OP_STR_LOWER;
   for (int64_t i = begin; i < end; i++) {
+    if (simple_case && v[i].size >= 0 && case_inline(op, &v[i], &out[i])) continue;
     if (v[i].size < 0) {
       tr_text_out_null(&m->out, i);
       continue;

@@ -101,20 +101,19 @@ static void div_float(struct tr_call *c) {
   }
 }
 
-/* Truncates (true division) or floors (floor division); by zero gives NaT. */
+/* Truncates, also as floor division (numpy's timedelta64 // int does); by zero gives NaT. */
 static void div_int(struct tr_call *c) {
   const int64_t *a = c->in[0].p, *b = c->in[1].p;
   int64_t *out = c->out;
   const int64_t sa = c->in[0].is_const ? 0 : 1, sb = c->in[1].is_const ? 0 : 1;
-  const bool floors = c->e->op == TR_OP_FLOORDIV;
   for (int64_t i = 0; i < c->n; i++) {
     const int64_t x = a[i * sa], y = b[i * sb];
     if (is_nat(x) || y == 0) {
       out[i] = TR_NAT;
       continue;
     }
-    out[i] = x / y;
-    if (floors && x % y != 0 && (x < 0) != (y < 0)) out[i]--;
+    if (y == -1) out[i] = (int64_t)(0 - (uint64_t)x);
+    else out[i] = x / y;
   }
 }
 

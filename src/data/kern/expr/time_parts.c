@@ -15,6 +15,72 @@ static inline bool is_month_end(int32_t days) {
   return c.day == tr_days_in_month(c.year, c.month);
 }
 
+enum { DAY_BLOCK = 256 };
+
+/* floor(x / per_day) of a block; NaT and days beyond the calendar give day 0. True when there was a NaT. */
+static inline bool days_per(const int64_t *restrict a, int64_t n, int64_t per_day, int32_t *restrict days, struct tr_call *c) {
+  int64_t nulls = 0, far = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t q = a[i] / per_day, rest = a[i] - q * per_day, d = q + (rest >> 63);
+    const bool ok = (d <= TR_MAX_CIVIL_DAYS) & (d >= -TR_MAX_CIVIL_DAYS), null = a[i] == TR_NAT;
+    nulls += null;
+    far += !ok & !null;
+    days[i] = ok & !null ? (int32_t)d : 0;
+  }
+  if (nulls) c->saw |= TR_SAW_NULL;
+  if (far) c->saw |= TR_SAW_REFUSE;
+  return nulls > 0;
+}
+
+/* The divisor as a constant, which costs a multiplication instead of a division. */
+static bool days_of(const int64_t *a, int64_t n, int64_t per_day, int32_t *days, struct tr_call *c) {
+  switch (per_day) {
+  case INT64_C(86400): return days_per(a, n, INT64_C(86400), days, c);
+  case INT64_C(86400000): return days_per(a, n, INT64_C(86400000), days, c);
+  case INT64_C(86400000000): return days_per(a, n, INT64_C(86400000000), days, c);
+  default: return days_per(a, n, INT64_C(86400000000000), days, c);
+  }
+}
+
+#define R int32_t
+#define MARK INT32_MIN
+#define NAME part_year
+#define EXPR tr_civil_from_days(days).year
+#include "data/kern/expr/civil_part.tmpl.h"
+#define NAME part_month
+#define EXPR tr_civil_from_days(days).month
+#include "data/kern/expr/civil_part.tmpl.h"
+#define NAME part_day
+#define EXPR tr_civil_from_days(days).day
+#include "data/kern/expr/civil_part.tmpl.h"
+#define NAME part_dayofweek
+#define EXPR tr_day_of_week(days)
+#include "data/kern/expr/civil_part.tmpl.h"
+#define NAME part_dayofyear
+#define EXPR day_of_year(days)
+#include "data/kern/expr/civil_part.tmpl.h"
+#define NAME part_quarter
+#define EXPR (tr_civil_from_days(days).month + 2) / 3
+#include "data/kern/expr/civil_part.tmpl.h"
+#define NAME part_days_in_month
+#define EXPR days_in_month(days)
+#include "data/kern/expr/civil_part.tmpl.h"
+#undef R
+#undef MARK
+#define R uint8_t
+#define MARK 0
+#define NAME part_is_leap_year
+#define EXPR tr_is_leap(tr_civil_from_days(days).year)
+#include "data/kern/expr/civil_part.tmpl.h"
+#define NAME part_is_month_start
+#define EXPR tr_civil_from_days(days).day == 1
+#include "data/kern/expr/civil_part.tmpl.h"
+#define NAME part_is_month_end
+#define EXPR is_month_end(days)
+#include "data/kern/expr/civil_part.tmpl.h"
+#undef R
+#undef MARK
+
 #define U s
 #define PER_SECOND INT64_C(1)
 #include "data/kern/expr/time_unit.tmpl.h"
@@ -28,23 +94,24 @@ static inline bool is_month_end(int32_t days) {
 #define PER_SECOND INT64_C(1000000000)
 #include "data/kern/expr/time_unit.tmpl.h"
 
+#define ALL(f) {f, f, f, f}
 #define UNITS(f) {f##_s, f##_ms, f##_us, f##_ns}
 static const tr_kernel date_parts[TR_OP_DT_IS_MONTH_END - TR_OP_DT_YEAR + 1][4] = {
-    [TR_OP_DT_YEAR - TR_OP_DT_YEAR] = UNITS(year),
-    [TR_OP_DT_MONTH - TR_OP_DT_YEAR] = UNITS(month),
-    [TR_OP_DT_DAY - TR_OP_DT_YEAR] = UNITS(day),
+    [TR_OP_DT_YEAR - TR_OP_DT_YEAR] = ALL(part_year),
+    [TR_OP_DT_MONTH - TR_OP_DT_YEAR] = ALL(part_month),
+    [TR_OP_DT_DAY - TR_OP_DT_YEAR] = ALL(part_day),
     [TR_OP_DT_HOUR - TR_OP_DT_YEAR] = UNITS(hour),
     [TR_OP_DT_MINUTE - TR_OP_DT_YEAR] = UNITS(minute),
     [TR_OP_DT_SECOND - TR_OP_DT_YEAR] = UNITS(second),
     [TR_OP_DT_MICROSECOND - TR_OP_DT_YEAR] = UNITS(microsecond),
     [TR_OP_DT_NANOSECOND - TR_OP_DT_YEAR] = UNITS(nanosecond),
-    [TR_OP_DT_DAYOFWEEK - TR_OP_DT_YEAR] = UNITS(dayofweek),
-    [TR_OP_DT_DAYOFYEAR - TR_OP_DT_YEAR] = UNITS(dayofyear),
-    [TR_OP_DT_QUARTER - TR_OP_DT_YEAR] = UNITS(quarter),
-    [TR_OP_DT_DAYS_IN_MONTH - TR_OP_DT_YEAR] = UNITS(days_in_month),
-    [TR_OP_DT_IS_LEAP_YEAR - TR_OP_DT_YEAR] = UNITS(is_leap_year),
-    [TR_OP_DT_IS_MONTH_START - TR_OP_DT_YEAR] = UNITS(is_month_start),
-    [TR_OP_DT_IS_MONTH_END - TR_OP_DT_YEAR] = UNITS(is_month_end),
+    [TR_OP_DT_DAYOFWEEK - TR_OP_DT_YEAR] = ALL(part_dayofweek),
+    [TR_OP_DT_DAYOFYEAR - TR_OP_DT_YEAR] = ALL(part_dayofyear),
+    [TR_OP_DT_QUARTER - TR_OP_DT_YEAR] = ALL(part_quarter),
+    [TR_OP_DT_DAYS_IN_MONTH - TR_OP_DT_YEAR] = ALL(part_days_in_month),
+    [TR_OP_DT_IS_LEAP_YEAR - TR_OP_DT_YEAR] = ALL(part_is_leap_year),
+    [TR_OP_DT_IS_MONTH_START - TR_OP_DT_YEAR] = ALL(part_is_month_start),
+    [TR_OP_DT_IS_MONTH_END - TR_OP_DT_YEAR] = ALL(part_is_month_end),
 };
 static const tr_kernel span_parts[4][4] = {UNITS(td_days), UNITS(td_seconds), UNITS(td_microseconds), UNITS(td_nanoseconds)};
 

@@ -4,17 +4,6 @@
 #define PER_DAY (PER_SECOND * 86400)
 #define R int32_t
 #define MARK INT32_MIN
-#define ANY_DAY 0
-#define NAME CAT(year_, U)
-#define EXPR tr_civil_from_days(days).year
-#include "data/kern/expr/time_part.tmpl.h"
-#define NAME CAT(month_, U)
-#define EXPR tr_civil_from_days(days).month
-#include "data/kern/expr/time_part.tmpl.h"
-#define NAME CAT(day_, U)
-#define EXPR tr_civil_from_days(days).day
-#include "data/kern/expr/time_part.tmpl.h"
-#undef ANY_DAY
 #define ANY_DAY 1
 #define NAME CAT(hour_, U)
 #define EXPR in_day / (PER_SECOND * 3600)
@@ -32,20 +21,6 @@
 #define EXPR PER_SECOND == 1000000000 ? in_day % 1000 : 0
 #include "data/kern/expr/time_part.tmpl.h"
 #undef ANY_DAY
-#define ANY_DAY 0
-#define NAME CAT(dayofweek_, U)
-#define EXPR tr_day_of_week(days)
-#include "data/kern/expr/time_part.tmpl.h"
-#define NAME CAT(dayofyear_, U)
-#define EXPR day_of_year(days)
-#include "data/kern/expr/time_part.tmpl.h"
-#define NAME CAT(quarter_, U)
-#define EXPR (tr_civil_from_days(days).month + 2) / 3
-#include "data/kern/expr/time_part.tmpl.h"
-#define NAME CAT(days_in_month_, U)
-#define EXPR days_in_month(days)
-#include "data/kern/expr/time_part.tmpl.h"
-#undef ANY_DAY
 #define ANY_DAY 1
 #define NAME CAT(td_seconds_, U)
 #define EXPR in_day / PER_SECOND
@@ -55,21 +30,6 @@
 #include "data/kern/expr/time_part.tmpl.h"
 #define NAME CAT(td_nanoseconds_, U)
 #define EXPR PER_SECOND == 1000000000 ? in_day % 1000 : 0
-#include "data/kern/expr/time_part.tmpl.h"
-#undef ANY_DAY
-#undef R
-#undef MARK
-#define ANY_DAY 0
-#define R uint8_t
-#define MARK 0
-#define NAME CAT(is_leap_year_, U)
-#define EXPR tr_is_leap(tr_civil_from_days(days).year)
-#include "data/kern/expr/time_part.tmpl.h"
-#define NAME CAT(is_month_start_, U)
-#define EXPR tr_civil_from_days(days).day == 1
-#include "data/kern/expr/time_part.tmpl.h"
-#define NAME CAT(is_month_end_, U)
-#define EXPR is_month_end(days)
 #include "data/kern/expr/time_part.tmpl.h"
 #undef ANY_DAY
 #undef R

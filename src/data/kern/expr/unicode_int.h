@@ -2,6 +2,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Decodes one code point of valid UTF-8 at s; gives its length in bytes. */
 static inline int tr_utf8_decode(const char *s, int32_t *cp) {
@@ -25,17 +26,42 @@ static inline int tr_utf8_encode(int32_t cp, char *to) {
   return 4;
 }
 
-/* Number of code points. */
+/* Number of code points: bytes that are not continuations, 8 at a time. */
 static inline int64_t tr_utf8_count(const char *s, int64_t n) {
-  int64_t k = 0;
-  for (int64_t i = 0; i < n; i++) k += ((unsigned char)s[i] & 0xc0) != 0x80;
+  int64_t k = 0, i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint64_t w;
+    memcpy(&w, s + i, 8);
+    w = (w >> 7) & ~(w >> 6) & 0x0101010101010101u;
+    k += 8 - (int64_t)((w * 0x0101010101010101u) >> 56);
+  }
+  for (; i < n; i++) k += ((unsigned char)s[i] & 0xc0) != 0x80;
   return k;
 }
 
 static inline bool tr_utf8_is_ascii(const char *s, int64_t n) {
-  unsigned char all = 0;
-  for (int64_t i = 0; i < n; i++) all |= (unsigned char)s[i];
-  return all < 0x80;
+  uint64_t all = 0, w;
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    memcpy(&w, s + i, 8);
+    all |= w;
+  }
+  for (; i < n; i++) all |= (unsigned char)s[i] & 0x80u ? 0x80u : 0;
+  return (all & 0x8080808080808080u) == 0;
+}
+
+/* First place of the m bytes in the n; NULL when there is none. memmem, whose start-up is too dear for short texts. */
+static inline const char *tr_text_find(const char *s, int64_t n, const char *needle, int64_t m) {
+  if (m == 0) return s;
+  if (n > 64) return memmem(s, (size_t)n, needle, (size_t)m);
+  const char first = *needle;
+  for (int64_t i = 0; i + m <= n; i++) {
+    if (s[i] != first) continue;
+    int64_t k = 1;
+    while (k < m && s[i + k] == needle[k]) k++;
+    if (k == m) return s + i;
+  }
+  return NULL;
 }
 
 int32_t tr_cp_upper(int32_t cp);
