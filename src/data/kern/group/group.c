@@ -30,7 +30,9 @@ enum tr_status tr_group_number(struct tr_ctx *ctx, const struct tr_group_codes *
   if (most > 1 << 24) most = 1 << 24;
   if (c->total && c->total <= most) return tr_group_direct(ctx, c, sort, out, err);
   bool fits;
-  TR_TRY(tr_group_few(ctx, c, 12, sort, &fits, out, err));
+  int bits = 12;
+  while (bits > 4 && (uint64_t)1 << (bits - 1) >= n) bits--; /* tables no larger than a small frame needs */
+  TR_TRY(tr_group_few(ctx, c, bits, sort, &fits, out, err));
   if (!fits && n > 1 << 21) TR_TRY(tr_group_few(ctx, c, 17, sort, &fits, out, err));
   return fits ? TR_OK : tr_group_partitioned(ctx, c, sort, out, err);
 }
