@@ -120,6 +120,8 @@ def _wrap(kind: str, name: str) -> None:
     else:
         return
     wrapper.handler = registry.handlers.get(label)
+    if wrapper.handler is not None and isinstance(found, FunctionType):
+        wrapper.handler.__qualname__ = found.__qualname__  # so that errors about arguments name pandas' function
     counters.wrappers[label] = wrapper
     _set(cls, name, wrapper)
 
@@ -155,6 +157,9 @@ def _registered(name: str) -> None:
     wrapper = counters.wrappers.get(name)
     if wrapper is not None:
         wrapper.handler = registry.handlers.get(name)
+        original = getattr(wrapper, "__wrapped__", None)
+        if wrapper.handler is not None and isinstance(original, FunctionType):
+            wrapper.handler.__qualname__ = original.__qualname__
         if name in registry.setters:
             wrapper.setter = registry.setters[name]
 

@@ -417,6 +417,15 @@ def same_range(a: Table, b: Table) -> bool:
     return a.rows.start == b.rows.start and a.rows.step == b.rows.step and a.nrows() == b.nrows()
 
 
+def same_rows(a: Labels, b: Labels) -> bool:
+    """Tell whether row labels over one node are the same; ``reset_index`` and ``set_index`` keep the node."""
+    if isinstance(a, Range) and isinstance(b, Range):
+        return a.start == b.start and a.step == b.step
+    if isinstance(a, Keys) and isinstance(b, Keys):
+        return len(a.exprs) == len(b.exprs) and all(x.equals(y) for x, y in zip(a.exprs, b.exprs, strict=True))
+    return False
+
+
 def aligned(a: Table, b: Table) -> tuple[Table, Table]:
     """Give both tables over one node, row by row.
 
@@ -425,6 +434,8 @@ def aligned(a: Table, b: Table) -> tuple[Table, Table]:
     Fallback
         The rows may differ: pandas aligns by labels.
     """
+    if not same_rows(a.current_rows(), b.current_rows()):
+        raise Fallback("operands of different row labels")
     if a.rel is b.rel:
         return a, b
     a_bases = a.recipe.bases if a.recipe is not None else ()

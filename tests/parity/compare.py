@@ -48,6 +48,10 @@ def difference(ours: Any, theirs: Any, tolerance: Tolerance | None = None) -> st
         return index_difference(ours, theirs)
     if isinstance(theirs, (np.ndarray, pd.api.extensions.ExtensionArray)):
         return _values(ours, theirs, tolerance)
+    if isinstance(theirs, dict):
+        if type(ours) is not dict or list(ours) != list(theirs):
+            return f"{ours!r}, expected {theirs!r}"
+        return difference(list(ours.values()), list(theirs.values()), tolerance)
     if isinstance(theirs, (list, tuple)):
         if type(ours) is not type(theirs) or len(ours) != len(theirs):
             return f"{ours!r}, expected {theirs!r}"

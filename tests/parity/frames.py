@@ -2,7 +2,8 @@
 
 A description holds Python scalars only. Times are int64 ticks (``MISSING_TICKS`` is NaT), categories are codes (-1 is
 missing). Most floats are small multiples of 1/4, so that sums in any order are exact and discrete steps after them
-(filters, ranks) can be compared; a frame with other floats says so (``wild``).
+(filters, ranks) can be compared; a frame with other floats, -0.0 among them (a sum of zeros may have either sign),
+says so (``wild``).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MISSING_TICKS = -(2**63)
 TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 WORDS = ("a", "b", "", "B", "ab", "abc", "a b", "x", "zebra", "é", "ß", "日本", "𝄞x", "10", "2", "1.5", " pad ", "Straße", "İ",
          "a_long_text_that_is_not_inline", "a_long_text_that_is_not_inlinE", "tab\there", "x,y", 'q"q', "nan", "None")  # fmt: skip
-FLOATS = (0.0, -0.0, 1.0, -1.0, 0.25, 2.5, -3.75, 10.0, 100.5, 7.0, -8.0, 1024.0)
+FLOATS = (0.0, 1.0, -1.0, 0.25, 2.5, -3.75, 10.0, 100.5, 7.0, -8.0, 1024.0)
 WILD = (0.1, -0.3, 1e-300, 5e-324, 1e16, 1e100, -1e100, 123456.789, 3.3333333333333335, 2.0**53 + 2, 1e22, 0.5)
 LABELS: tuple[Hashable, ...] = ("a", "b", "c", "d", "key", "value", "x y", "é", "count", "index", "0", "sum", "level_0")
 ODD_LABELS: tuple[Hashable, ...] = (0, 1, 7, -1, ("a", 1), ("b", "c"), 1.5, "", "日本")
@@ -139,6 +140,7 @@ def _ints(random: Random, dtype: str, n: int, wild: bool) -> list[int]:
 def _floats(random: Random, dtype: str, n: int, wild: bool) -> list[float]:
     pool = [*FLOATS, *(random.randint(-400, 400) / 4 for _ in range(4))]
     if wild:
+        pool.append(-0.0)
         pool += [float(np.float32(v)) if dtype == "float32" and abs(v) < 1e30 else v for v in WILD]
         if dtype == "float32":
             pool = [v for v in pool if abs(v) < 1e30]
@@ -247,7 +249,7 @@ def random_frame(random: Random) -> Frame:
     n = 0 if size < 0.05 else 1 if size < 0.10 else random.randint(2, 12) if size < 0.75 else random.randint(13, 60)
     if size > 0.985:
         n = random.randint(1000, 1500)
-    wild = random.random() < 0.2
+    wild = random.random() < 0.25
     labels, columns_name = _labels(
         random, random.choice((0, 1, 2, 3, 4, 5, 6, 7) if random.random() < 0.3 else (3, 4, 5))
     )

@@ -147,8 +147,11 @@ def run(
         for name in dict.fromkeys(names):
             assert name is not None
             value = space[name]
-            outcome.schemas[name] = schema(value)
-            outcome.variables[name] = plain(value)
+            try:
+                outcome.schemas[name] = schema(value)
+                outcome.variables[name] = plain(value)
+            except Exception as error:
+                outcome.variables[name] = f"computing it raised {type(error).__name__}: {error}"
         for name in sorted(os.listdir(path)):
             with open(os.path.join(path, name), "rb") as stream:
                 outcome.files[name] = stream.read()
@@ -163,13 +166,8 @@ def schema(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Give a pandas object without a plan behind it; computing may raise, which is an outcome too."""
-    if not isinstance(value, (pandas.DataFrame, pandas.Series)):
-        return value
-    try:
-        return terality.to_pandas(value)
-    except Exception as error:
-        return f"computing it raised {type(error).__name__}: {error}"
+    """Give a pandas object without a plan behind it."""
+    return terality.to_pandas(value) if isinstance(value, (pandas.DataFrame, pandas.Series)) else value
 
 
 def differences(program: Program, configuration: str = "default", oracle: Outcome | None = None) -> list[str]:
@@ -190,7 +188,11 @@ def _compare(program: Program, ours: Outcome, theirs: Outcome) -> Iterator[str]:
     for name, expected in theirs.variables.items():
         if name not in ours.variables:
             continue
-        found = difference(ours.variables[name], expected, program.tolerances.get(name))
+        value = ours.variables[name]
+        if isinstance(value, str) and value.startswith("computing it raised"):
+            yield f"{made_by.get(name, name)}: {value}"
+            continue
+        found = difference(value, expected, program.tolerances.get(name))
         if found is None and ours.schemas[name] != theirs.schemas[name]:
             found = f"schema {ours.schemas[name]}, expected {theirs.schemas[name]}"
         if found:

@@ -39,7 +39,7 @@ def refuse(**parameters: Any) -> None:
             raise Fallback(f"{name}={value!r}")
 
 
-def literal(value: Any, like: str | None = None) -> Any:
+def literal(value: Any, like: str | None = None, weak: bool = False) -> Any:
     """Give a scalar as an expression.
 
     Parameters
@@ -48,6 +48,8 @@ def literal(value: Any, like: str | None = None) -> Any:
         Python and numpy numbers, str, datetime, Timestamp, Timedelta.
     like : str, optional
         Engine dtype of the other operand; decides the unit of datetimes and the kind of missing values.
+    weak : bool
+        numpy's numbers count as Python's, as in pandas' arithmetic (not in its comparisons).
 
     Raises
     ------
@@ -65,6 +67,8 @@ def literal(value: Any, like: str | None = None) -> Any:
         return _engine.lit(value, "float64", True)
     if kind is str:
         return _engine.lit(value, "str", False)
+    if weak and isinstance(value, (np.integer, np.floating)):
+        return literal(value.item(), like)
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
         name = engine_name(value.dtype)
         return _engine.lit(value.item(), name, False)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pandas import CategoricalDtype, DataFrame, Index, Series
 from pandas.api.types import pandas_dtype as parse_dtype
+from pandas.errors import IntCastingNaNError
 
 from .. import _engine
 from ..dtypes import engine_name, pandas_dtype
@@ -33,6 +34,7 @@ BINARY = {
     "or": "OR",
     "xor": "XOR",
 }
+COMPARISONS = ("EQ", "NE", "LT", "LE", "GT", "GE")
 REFLECTED = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
 
 
@@ -57,6 +59,23 @@ def _named(a: Any, b: Any) -> Any:
         raise Fallback("names that do not compare") from None
 
 
+def _kind(name: str) -> str:
+    """What a dtype compares with: numbers, or its own kind."""
+    for kind in ("category", "str", "datetime", "timedelta"):
+        if name.startswith(kind):
+            return kind
+    return "number"
+
+
+def _check_operands(op: str, args: tuple[Any, Any], right: Any) -> None:
+    """Refuse what the engine would accept and pandas would not, or do otherwise."""
+    a, b = args[0].dtype, args[1].dtype
+    if op in COMPARISONS and _kind(a) != _kind(b):
+        raise Fallback(f"{op} of {a} and {b}")
+    if op == "POW" and not a.startswith("float") and not b.startswith("float") and not (type(right) is int and right >= 0):
+        raise Fallback("integer powers that may be negative")
+
+
 def _series_op(op: str, left: Any, right: Any) -> Series:
     """Serve ``left op right``; at least one is a Series."""
     if isinstance(left, Series) and isinstance(right, Series):
@@ -66,11 +85,12 @@ def _series_op(op: str, left: Any, right: Any) -> Series:
     elif isinstance(left, Series):
         table = table_of(left)
         name = left._name
-        args = (table.exprs[0], literal(right, table.exprs[0].dtype))
+        args = (table.exprs[0], literal(right, table.exprs[0].dtype, op not in COMPARISONS))
     else:
         table = table_of(right)
         name = right._name
-        args = (literal(left, table.exprs[0].dtype), table.exprs[0])
+        args = (literal(left, table.exprs[0].dtype, op not in COMPARISONS), table.exprs[0])
+    _check_operands(op, args, right)
     return computed_series(table, _engine.op(op, args), name)
 
 
@@ -131,7 +151,8 @@ def _register_frame(name: str, op: str) -> None:
             raise Fallback(f"a frame with an operand of type {type(other).__name__}")
 
         def one(expr: Any, _dtype: Any) -> tuple[Any, Any]:
-            other_expr = literal(other, expr.dtype)
+            other_expr = literal(other, expr.dtype, op not in COMPARISONS)
+            _check_operands(op, (other_expr, expr) if swap else (expr, other_expr), other)
             made = _engine.op(op, (other_expr, expr) if swap else (expr, other_expr))
             return made, expr_dtype(made)
 
@@ -284,7 +305,12 @@ def _cast_now(table: Table, old_names: list[str]) -> Table:
         if expr.dtype == old:
             continue
         if not (old.startswith(("int", "uint", "bool")) and expr.dtype.startswith(CERTAIN_CASTS)):
-            return table.fixed()
+            try:
+                return table.fixed()
+            except ValueError as error:
+                if str(error).startswith("Cannot convert non-finite values"):
+                    raise IntCastingNaNError(str(error)) from None
+                raise
     return table
 
 

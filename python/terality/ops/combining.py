@@ -84,10 +84,15 @@ def merged(left: Table, right: Table, how: str, on: Any, left_on: Any, right_on:
             raise Fallback("column labels that are not plain and unique")
         if any(name is not None and name in (on, left_on, right_on) for name in table.index_names):
             raise Fallback("keys that name row labels")
-    labels = left.skeleton().merge(
-        right.skeleton(), how=how, on=on, left_on=left_on, right_on=right_on, sort=sort, suffixes=suffixes
-    ).columns  # also pandas' errors
+    try:
+        labels = left.skeleton().merge(
+            right.skeleton(), how=how, on=on, left_on=left_on, right_on=right_on, sort=sort, suffixes=suffixes
+        ).columns
+    except (ValueError, TypeError):  # may depend on rows; the others do not
+        raise Fallback("keys that pandas looks at") from None
     left_labels, right_labels = _merge_labels(left, right, on, left_on, right_on, how)
+    if any(a != b and not (isinstance(a, str) and isinstance(b, str)) for a, b in zip(left_labels, right_labels, strict=True)):
+        raise Fallback("keys of different labels that are not text")
     keys = MergeKeys(left, right, left_labels, right_labels)
     a, b = _sources(left, keys.left), _sources(right, keys.right)
     n_left, n_right, n_keys = len(left.exprs), len(right.exprs), len(keys.left)

@@ -108,6 +108,16 @@ def item(kind: str, fn: str, expr: int, dtype: str, *, expr2: int = -1, param: i
     return (kind, fn, expr, expr2, param, q, skipna, descending, pct, na_option, dtype, unsettled)
 
 
+def depends(fn: str, name: str, param: int) -> bool:
+    """Whether values decide the dtype of an aggregate: pandas narrows again what it widened, if nothing is lost."""
+    whole = name == "bool" or name.startswith(("int", "uint"))
+    if fn in ("sum", "prod"):
+        return (whole and param > 0) or (whole and name not in ("bool", "int64", "uint64"))
+    if fn in ("min", "max", "first", "last"):
+        return whole and param > 1
+    return fn == "mean" and name == "float32"
+
+
 class Aggregates:
     """Collects expressions and items of one AGGREGATE or WINDOW node."""
 
@@ -136,7 +146,7 @@ class Aggregates:
         out = _engine.agg_dtype(fn, expr.dtype, False)
         if param is None:
             param = 1 if fn in DDOF else MIN_COUNT.get(fn, 0)
-        self.items.append(item(kind, fn, self.place(expr), out, param=param))
+        self.items.append(item(kind, fn, self.place(expr), out, param=param, unsettled=depends(fn, expr.dtype, param)))
         self.dtypes.append(dtype if out.startswith("category") else pandas_dtype(out))
 
 
@@ -150,13 +160,13 @@ def _result_of(g: Grouping, made: Aggregates, columns: Index | None, name: Hasha
     if g.as_index:
         rows = Keys(keys, g.key_dtypes, g.key_names, multi=isinstance(g.by, list) and n > 1)
         if columns is None:
-            return result(Table(rel, values, made.dtypes, None, rows, name))
-        return finalize(result(Table(rel, values, made.dtypes, columns, rows)), g.source)
+            return result(Table(rel, values, made.dtypes, None, rows, name).settled())
+        return finalize(result(Table(rel, values, made.dtypes, columns, rows).settled()), g.source)
     assert columns is not None
     table = Table(rel, [*keys, *values], [*g.key_dtypes, *made.dtypes], columns, Range())
     if len(columns) != len(table.exprs):
         raise Fallback("keys that pandas leaves out of the result")
-    return finalize(result(table), g.source)
+    return finalize(result(table.settled()), g.source)
 
 
 def simple_aggregate(grouped: Any, fn: str, param: int | None = None, numeric_only: bool = False) -> Any:
@@ -166,6 +176,8 @@ def simple_aggregate(grouped: Any, fn: str, param: int | None = None, numeric_on
     if g.is_series:
         made.add(fn, g.table.exprs[0], g.table.dtypes[0], param=param)
         if not g.as_index:
+            if not all(isinstance(label, str) for label in g.key_names):
+                raise Fallback("as_index=False with keys that are not text")
             columns = getattr(g.skeleton(grouped), fn)().columns
             return _result_of(g, made, columns)
         return _result_of(g, made, None, g.table.name)
@@ -233,6 +245,12 @@ def _function_name(function: Any) -> str:
     raise Fallback(f"aggregate {function!r}")
 
 
+def _position(g: Grouping, label: Any) -> int:
+    if not isinstance(label, Hashable) or label not in g.whole.columns:
+        raise Fallback("a column that is not there")
+    return g.whole.at(label)
+
+
 def _flat_spec(g: Grouping, func: Any, kwargs: dict[str, Any]) -> list[tuple[Any, str]]:
     """Give (expression position or None, function) of every result column, in order."""
     if func is None:
@@ -240,7 +258,7 @@ def _flat_spec(g: Grouping, func: Any, kwargs: dict[str, Any]) -> list[tuple[Any
         for value in kwargs.values():
             if not isinstance(value, tuple) or len(value) != 2:
                 raise Fallback("named aggregation of another form")
-            pairs.append((g.whole.at(value[0]), _function_name(value[1])))
+            pairs.append((_position(g, value[0]), _function_name(value[1])))
         return pairs
     if kwargs:
         raise Fallback("arguments for the aggregate")
@@ -252,7 +270,7 @@ def _flat_spec(g: Grouping, func: Any, kwargs: dict[str, Any]) -> list[tuple[Any
         pairs = []
         for label, functions in func.items():
             one = functions if isinstance(functions, list) else [functions]
-            pairs += [(g.whole.at(label), _function_name(f)) for f in one]
+            pairs += [(_position(g, label), _function_name(f)) for f in one]
         return pairs
     raise Fallback(f"func of type {type(func).__name__}")
 
@@ -338,6 +356,8 @@ def transform(self: Any, func: Any, *args: Any, engine: Any = None, engine_kwarg
         raise Fallback("a function or its arguments")
     if func in ("cumsum", "cumprod", "cummin", "cummax", "rank", "shift", "diff"):
         raise Fallback(f"transform({func!r})")
+    if func == "size":
+        raise Fallback("transform('size')")
     g = Grouping(self)
     made = Aggregates(g.keys)
     for expr, dtype in _inputs(g):

@@ -62,6 +62,8 @@ def read_parquet(
     if kwargs:
         raise Fallback(f"{next(iter(kwargs))}=")
     paths = _paths(path, (".parquet", ".pq"))
+    if not all(os.path.exists(p) for p in paths):
+        raise Fallback("a file that is not there")
     rel, columns_of_file, metadata = _engine.open_parquet(paths)
     return wrap_frame(_parquet_table(rel, columns_of_file, metadata, columns, paths))
 
@@ -79,6 +81,8 @@ def _parquet_table(rel: Any, found: Any, metadata: str | None, wanted: Any, path
     chosen = [n for n in names if n not in physical] if wanted is None else list(wanted)
     if any(n not in names or n in physical for n in chosen) or len(set(chosen)) != len(chosen):
         raise Fallback("columns that the file does not hold")
+    if not chosen:
+        raise Fallback("no columns")
     for name, reason in found:
         if reason is not None and (name in chosen or name in physical):
             raise Fallback(f"column {name!r}: {reason}")
@@ -195,6 +199,8 @@ def to_parquet(
     if kwargs or not isinstance(path, (str, os.PathLike)) or "://" in str(path):
         raise Fallback("a target that is no local path, or engine arguments")
     table = table_of(self)
+    if not table.exprs:
+        raise Fallback("no columns")
     whole, names, fields = _columns_to_write(table, index)
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
@@ -251,6 +257,10 @@ def read_csv(filepath_or_buffer: Any, **kwargs: Any) -> DataFrame:
     columns = Index(names, dtype="str") if options.get("header", 0) is not None and not after.get("numbered") else None
     if columns is None:
         columns = RangeIndex(len(names)) if after.get("numbered") else Index(names, dtype="str")
+    labels = after.get("index_col") or []
+    labels = [labels] if isinstance(labels, str) else labels
+    if not set(labels) <= set(names) or len(labels) == len(names):
+        raise Fallback("an index_col that is not there, or nothing else")
     table = table_of_arrays(arrays, dtypes, columns, Range(), frame.n_rows, source=paths[0])
     out = wrap_frame(table)
     if after.get("index_col") is not None:

@@ -34,7 +34,10 @@ def _reduce(self: Series, fn: str, param: int | None, skipna: bool) -> Any:
     table = table_of(self)
     if table.dtypes[0] is None or table.exprs[0].dtype.startswith("category"):
         raise Fallback(f"{fn} of a category")
-    return scalar_of(reduce_columns(table, fn, [0], param, skipna)[0])
+    value = scalar_of(reduce_columns(table, fn, [0], param, skipna)[0])
+    if isinstance(value, np.floating) and np.isnan(value):
+        raise Fallback("a missing result, whose type depends on why it is missing")
+    return value
 
 
 def _register(fn: str) -> None:
@@ -143,7 +146,10 @@ def corr(self: Series, other: Any, method: Any = "pearson", min_periods: Any = N
             raise Fallback(f"corr of {expr.dtype}")
     items = (item("agg", "corr", 0, "float64", expr2=1),)
     rel = _engine.node("AGGREGATE", (a.rel,), (a.exprs[0], b.exprs[0]), n_keys=0, items=items, whole=True)
-    return float(np.frombuffer(rel.run().col(0), np.float64)[0])
+    value: float = np.frombuffer(rel.run().col(0), np.float64)[0]
+    if np.isnan(value):
+        raise Fallback("a missing result, whose type depends on why it is missing")
+    return value
 
 
 # ---- value_counts
@@ -194,10 +200,10 @@ def value_counts_frame(self: DataFrame, subset: Any = None, normalize: bool = Fa
     if any(table.exprs[i].dtype.startswith("category") for i in at) or not at:
         raise Fallback("value_counts of category columns")
     keys = [table.exprs[i] for i in at]
-    # pandas counts groups in key order, then sorts by count, stably
+    # pandas counts groups as they come, then sorts by count, stably
     made = Aggregates(keys)
     made.add("size", None, None)
-    rel = _engine.node("AGGREGATE", (table.rel,), tuple(made.exprs), n_keys=len(keys), items=tuple(made.items), sort=True, dropna=True)
+    rel = _engine.node("AGGREGATE", (table.rel,), tuple(made.exprs), n_keys=len(keys), items=tuple(made.items), sort=False, dropna=True)
     rows = Keys([_engine.col(rel, i) for i in range(len(keys))], [table.dtypes[i] for i in at], labels, multi=True)
     counted = Table(rel, [_engine.col(rel, len(keys))], [np.dtype("int64")], None, rows, "count")
     return result(ordered(counted, counted.exprs, [not ascending], False))

@@ -439,6 +439,8 @@ def dropna(self: DataFrame, *, axis: Any = 0, how: Any = None, thresh: Any = Non
     table = table_of(self)
     if how not in (None, "any", "all"):
         raise Fallback(f"how={how!r}")
+    if isinstance(subset, tuple) or (isinstance(subset, list) and any(label not in table.columns for label in subset)):
+        raise Fallback("labels that are not there")
     labels = subset if isinstance(subset, list) else None if subset is None else [subset]
     chosen = table if labels is None else picked(table, labels)
     op = "OR" if how == "all" else "AND"

@@ -47,7 +47,7 @@ def arithmetic(w: World) -> Draft | None:
         return None
     parents = tuple({w.owner(source), w.owner(other)} & set(w.known))
     text = f"{source} {operator} {other}" if w.flip(0.8) else f"{other} {operator} {source}"
-    return Draft(text, parents, wild=operator in ("/", "%", "*"))
+    return Draft(text, parents, wild=operator != "+")
 
 
 @step(2)

@@ -7,8 +7,8 @@ from collections.abc import Hashable
 from ..generate import Draft, World, step
 from .ordering import rank_arguments
 
-EXACT = ("min", "max", "count", "first", "last", "nunique", "size", "any", "all", "median")
-ADDING = ("sum", "mean", "sum", "mean")
+EXACT = ("min", "max", "count", "first", "last", "nunique", "size", "any", "all")
+ADDING = ("sum", "mean", "median", "sum", "mean")
 LOOSE = ("std", "var", "prod", "sem")
 
 
