@@ -1,6 +1,6 @@
-/* The CSV reader on any bytes. The first three choose options, the rest is the file. It is read twice, in one chunk and in
- * chunks of a few bytes with hashes forced to zero: both must give the same frame or the same error. What was read is
- * written, too. */
+/* The CSV reader on any bytes. The first three choose options, the rest is the file. It is read twice, in one chunk and
+ * in chunks of a few bytes with hashes forced to zero: both must give the same frame or the same error. What was read
+ * is written, too. */
 #include "base/mem.h"
 #include "data/format/csv/csv.h"
 #include <stdio.h>
@@ -20,8 +20,10 @@ static void choose(struct tr_csv_read_options *o, const uint8_t *c) {
   static const char seps[] = {',', ';', '\t', ' '};
   static const char *const na[] = {"7", "x"}, *const names[] = {"a", "b", "c"};
   static const struct tr_csv_column_option columns[] = {
-      {.name = "a", .has_dtype = true, .dtype = {.kind = TR_CATEGORY}}, {.name = "b", .parse_date = true},
-      {.name = "a", .has_dtype = true, .dtype = {.kind = TR_I8}}, {.name = "b", .has_dtype = true, .dtype = {.kind = TR_F32}}};
+      {.name = "a", .has_dtype = true, .dtype = {.kind = TR_CATEGORY}},
+      {.name = "b", .parse_date = true},
+      {.name = "a", .has_dtype = true, .dtype = {.kind = TR_I8}},
+      {.name = "b", .has_dtype = true, .dtype = {.kind = TR_F32}}};
   tr_csv_read_options_init(o);
   o->sep = seps[c[0] & 3];
   o->quote = c[0] & 4 ? 0 : c[0] & 8 ? '\'' : '"';

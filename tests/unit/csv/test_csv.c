@@ -1,14 +1,15 @@
-/* CSV against what pandas made of the same texts (cases.inc, recorded by record.py): under usual and tiny chunks, one and two
- * threads, hashes forced to zero, and with the n-th allocation failing; printed again and compared with to_csv. */
+/* CSV against what pandas made of the same texts (cases.inc, recorded by record.py): under usual and tiny chunks, one
+ * and two threads, hashes forced to zero, and with the n-th allocation failing; printed again and compared with to_csv.
+ */
+#include "base/mem.h"
+#include "data/format/csv/csv.h"
+#include <cmocka.h>
+#include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include "base/mem.h"
-#include "data/format/csv/csv.h"
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -286,10 +287,19 @@ static void test_cancel(void **state) {
 static void test_blocks(void **state) {
   (void)state;
   enum { BLOCK = 1 << 19 };
-  static const struct { const char *first, *second; enum tr_status want; } pairs[] = {
-      {"1", "2", TR_OK}, {"1", "2.5", TR_OK}, {"x", "y", TR_OK}, {"x", "NA", TR_OK},
-      {"1", "x", TR_UNSUPPORTED}, {"x", "1", TR_UNSUPPORTED}, {"True", "NA", TR_UNSUPPORTED}, {"-0", "2.5", TR_UNSUPPORTED},
-      {"1", "18446744073709551615", TR_UNSUPPORTED}, {"x", "18446744073709551616", TR_UNSUPPORTED}};
+  static const struct {
+    const char *first, *second;
+    enum tr_status want;
+  } pairs[] = {{"1", "2", TR_OK},
+               {"1", "2.5", TR_OK},
+               {"x", "y", TR_OK},
+               {"x", "NA", TR_OK},
+               {"1", "x", TR_UNSUPPORTED},
+               {"x", "1", TR_UNSUPPORTED},
+               {"True", "NA", TR_UNSUPPORTED},
+               {"-0", "2.5", TR_UNSUPPORTED},
+               {"1", "18446744073709551615", TR_UNSUPPORTED},
+               {"x", "18446744073709551616", TR_UNSUPPORTED}};
   for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
     FILE *f = fopen(path, "wb");
     fputs("a\n", f);

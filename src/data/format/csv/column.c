@@ -41,19 +41,26 @@ static bool reads_differently(const struct tr_csv_dialect *d, const char *s, uin
 }
 
 /* A number the fast ways did not take. Gives its class; TEXT and BOOL end the parse. */
-static enum tr_csv_class number_slow(const struct tr_csv_reader *r, struct tr_csv_column *c, const char *s, uint32_t n, int64_t row,
-                                     uint32_t *seen, int64_t *i, double *f) {
-  enum tr_csv_class k = tr_csv_classify(r, s, n);
-  if (k == TR_CSV_INT) {
-    (void)!tr_csv_parse_int(&r->dialect, s, n, i);
-    if (reads_differently(&r->dialect, s, n, *i)) *seen |= TR_CSV_ZERO;
-    *f = (double)*i;
-  } else if (k == TR_CSV_FLOAT || k == TR_CSV_OVER) {
-    if (!tr_csv_parse_float(&r->dialect, s, n, f)) k = TR_CSV_TEXT;
-    if (!(*seen & k)) tr_csv_lower(k == TR_CSV_OVER ? &c->first_over : &c->first_other, row);
-  } else if (k == TR_CSV_NA) {
-    *f = NAN;
+static enum tr_csv_class number_slow(const struct tr_csv_reader *r, struct tr_csv_column *c, const char *s, uint32_t n,
+                                     int64_t row, uint32_t *seen, int64_t *i, double *f) {
+  const struct tr_csv_dialect *d = &r->dialect;
+  enum tr_csv_class k = TR_CSV_FLOAT;
+  *f = NAN;
+  if (tr_csv_texts_has(&r->na, s, n)) {
+    *seen |= TR_CSV_NA;
+    return TR_CSV_NA;
   }
+  switch (tr_csv_parse_int(d, s, n, i)) {
+  case TR_CSV_INT_OK:
+    if (reads_differently(d, s, n, *i)) *seen |= TR_CSV_ZERO;
+    *f = (double)*i;
+    *seen |= TR_CSV_INT;
+    return TR_CSV_INT;
+  case TR_CSV_INT_OVER: k = TR_CSV_OVER; break;
+  case TR_CSV_INT_NO: break;
+  }
+  if (!tr_csv_parse_float(d, s, n, f)) k = tr_csv_parse_bool(r, s, n) >= 0 ? TR_CSV_BOOL : TR_CSV_TEXT;
+  if (!(*seen & k)) tr_csv_lower(k == TR_CSV_OVER ? &c->first_over : &c->first_other, row);
   *seen |= k;
   return k;
 }
@@ -143,7 +150,8 @@ static void parse_u64(struct tr_csv_reader *r, struct tr_csv_column *c, const st
   for (int64_t i = 0; i < b->n; i++) {
     const char *s = b->text + b->beg[i * b->stride];
     bool minus = false;
-    enum tr_csv_int k = tr_csv_parse_u64(&r->dialect, s, b->end[i * b->stride] - b->beg[i * b->stride], &out[i], &minus);
+    enum tr_csv_int k =
+        tr_csv_parse_u64(&r->dialect, s, b->end[i * b->stride] - b->beg[i * b->stride], &out[i], &minus);
     if (k != TR_CSV_INT_OK || minus) {
       stop(c, minus ? TR_CSV_NEGATIVE : TR_CSV_TEXT);
       return;

@@ -10,25 +10,25 @@
 #include "data/col/col.h"
 
 struct tr_csv_column_option {
-  const char *name;     /* column the option is for */
+  const char *name; /* column the option is for */
   bool has_dtype;
   struct tr_dtype dtype; /* dtype= : number, bool, str, category (of str), datetime is not accepted here (as pandas) */
-  bool parse_date;      /* parse_dates=[name]: ISO 8601 texts; anything else TR_UNSUPPORTED */
+  bool parse_date;       /* parse_dates=[name]: ISO 8601 texts; anything else TR_UNSUPPORTED */
 };
 
 struct tr_csv_read_options {
-  char sep;            /* ',' */
-  char quote;          /* '"'; 0 = QUOTE_NONE */
-  char decimal;        /* '.' */
-  char thousands;      /* 0 = none */
-  char comment;        /* 0 = none */
-  char escape;         /* 0 = none */
-  bool double_quote;   /* true */
+  char sep;          /* ',' */
+  char quote;        /* '"'; 0 = QUOTE_NONE */
+  char decimal;      /* '.' */
+  char thousands;    /* 0 = none */
+  char comment;      /* 0 = none */
+  char escape;       /* 0 = none */
+  bool double_quote; /* true */
   bool skip_blank_lines, skip_initial_space;
-  int64_t header;      /* row number of the header after skip_rows; -1 = none */
-  int64_t skip_rows;   /* lines skipped at the start */
-  int64_t skip_footer; /* 0 */
-  int64_t n_rows;      /* -1 = all */
+  int64_t header;           /* row number of the header after skip_rows; -1 = none */
+  int64_t skip_rows;        /* lines skipped at the start */
+  int64_t skip_footer;      /* 0 */
+  int64_t n_rows;           /* -1 = all */
   const char *const *names; /* names= ; NULL = from the header (or 0..n-1 as text when header = -1) */
   int n_names;
   const char *const *use_columns; /* usecols= by name; NULL = all */
@@ -38,40 +38,44 @@ struct tr_csv_read_options {
   const char *const *na_values; /* added to (or, without keep_default_na, instead of) pandas' default texts */
   int n_na_values;
   bool keep_default_na, na_filter;
-  const char *const *true_values; int n_true_values; /* besides true in any case */
-  const char *const *false_values; int n_false_values;
-  bool low_memory;     /* true: pandas infers dtypes by blocks of rows; where the blocks differ: TR_UNSUPPORTED */
+  const char *const *true_values;
+  int n_true_values; /* besides true in any case */
+  const char *const *false_values;
+  int n_false_values;
+  bool low_memory; /* true: pandas infers dtypes by blocks of rows; where the blocks differ: TR_UNSUPPORTED */
 };
 
 void tr_csv_read_options_init(struct tr_csv_read_options *opt); /* pandas' defaults */
 
-/* All names after resolution (mangled duplicates "a", "a.1"; "Unnamed: 0") and values of the used columns, in file order.
- * names_out: *n_cols malloc'ed strings, freed with tr_csv_names_free. implicit_index: the number of leading columns that pandas would
- * make the index because data rows have more fields than the header (0 or more): TR_UNSUPPORTED when > 0. */
+/* All names after resolution (mangled duplicates "a", "a.1"; "Unnamed: 0") and values of the used columns, in file
+ * order. names_out: *n_cols malloc'ed strings, freed with tr_csv_names_free. implicit_index: the number of leading
+ * columns that pandas would make the index because data rows have more fields than the header (0 or more):
+ * TR_UNSUPPORTED when > 0. */
 TR_MUST_USE enum tr_status tr_csv_read(struct tr_ctx *ctx, const char *path, const struct tr_csv_read_options *opt,
                                        struct tr_frame **out, char ***names_out, struct tr_error *err);
 /* Only the header: names as above, without reading values. For lazy plans; dtypes need tr_csv_read. */
-TR_MUST_USE enum tr_status tr_csv_read_names(const char *path, const struct tr_csv_read_options *opt, char ***names_out, int *n_cols,
-                                             struct tr_error *err);
+TR_MUST_USE enum tr_status tr_csv_read_names(const char *path, const struct tr_csv_read_options *opt, char ***names_out,
+                                             int *n_cols, struct tr_error *err);
 void tr_csv_names_free(char **names, int n);
 
 struct tr_csv_write_options {
   char sep, quote;
-  int quoting;             /* csv.QUOTE_MINIMAL 0, QUOTE_ALL 1, QUOTE_NONNUMERIC 2 */
-  const char *na_rep;      /* "" */
+  int quoting;                 /* csv.QUOTE_MINIMAL 0, QUOTE_ALL 1, QUOTE_NONNUMERIC 2 */
+  const char *na_rep;          /* "" */
   const char *line_terminator; /* "\n" */
   bool header;
-  bool append;             /* mode="a" */
-  int n_index;             /* how many of the first columns are the index: pandas cuts its blocks by the others */
-  int64_t chunk_size;      /* chunksize=, rows per block (datetimes are formatted per block); 0 = pandas' default */
-  bool quote_newlines;     /* csv.writer quotes "\r" and "\n" whatever the line terminator is (true from Python 3.13, and
-                              in late 3.11 and 3.12); the client asks its csv module once. Default true */
+  bool append;         /* mode="a" */
+  int n_index;         /* how many of the first columns are the index: pandas cuts its blocks by the others */
+  int64_t chunk_size;  /* chunksize=, rows per block (datetimes are formatted per block); 0 = pandas' default */
+  bool quote_newlines; /* csv.writer quotes "\r" and "\n" whatever the line terminator is (true from Python 3.13, and
+                          in late 3.11 and 3.12); the client asks its csv module once. Default true */
 };
 
 void tr_csv_write_options_init(struct tr_csv_write_options *opt); /* pandas' defaults */
 
-/* Writes frame columns under names (index columns are ordinary columns here) exactly as DataFrame.to_csv does: shortest-repr floats, datetimes
- * as pandas formats them (dates only when every value of the column is midnight), bool as True/False, category by its values.
- * Temporary file + rename, except in append mode. Formatted in parallel. */
-TR_MUST_USE enum tr_status tr_csv_write(struct tr_ctx *ctx, const char *path, const struct tr_frame *f, const char *const *names,
-                                        const struct tr_csv_write_options *opt, struct tr_error *err);
+/* Writes frame columns under names (index columns are ordinary columns here) exactly as DataFrame.to_csv does:
+ * shortest-repr floats, datetimes as pandas formats them (dates only when every value of the column is midnight), bool
+ * as True/False, category by its values. Temporary file + rename, except in append mode. Formatted in parallel. */
+TR_MUST_USE enum tr_status tr_csv_write(struct tr_ctx *ctx, const char *path, const struct tr_frame *f,
+                                        const char *const *names, const struct tr_csv_write_options *opt,
+                                        struct tr_error *err);

@@ -54,7 +54,8 @@ enum tr_status tr_csv_pread(const struct tr_csv_file *f, int64_t at, int64_t n, 
 enum tr_status tr_csv_unchanged(const struct tr_csv_file *f, struct tr_error *err) {
   struct stat st;
   if (fstat(f->fd, &st) != 0) return tr_fail_os(err, errno, "%s", f->path);
-  if (st.st_size != f->size || st.st_mtim.tv_sec != f->mtime_s || st.st_mtim.tv_nsec != f->mtime_ns) return changed(f, err);
+  if (st.st_size != f->size || st.st_mtim.tv_sec != f->mtime_s || st.st_mtim.tv_nsec != f->mtime_ns)
+    return changed(f, err);
   return TR_OK;
 }
 

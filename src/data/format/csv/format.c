@@ -15,9 +15,10 @@ enum tr_status tr_csv_out_room(struct tr_csv_out *o, size_t more, struct tr_erro
   return TR_OK;
 }
 
-static const char pairs[201] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
-                               "49505152535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697"
-                               "9899";
+static const char pairs[201] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
+    "49505152535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697"
+    "9899";
 
 /* Digits of v at p; gives the end. */
 static char *put_u64(char *p, uint64_t v) {
@@ -71,7 +72,8 @@ static char *put_f64(char *p, double v) {
 static void civil_from_days(int64_t z, int64_t *y, int *m, int *d) {
   z += 719468;
   const int64_t era = (z >= 0 ? z : z - 146096) / 146097, doe = z - era * 146097;
-  const int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+  const int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365,
+                doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
   const int64_t mp = (5 * doy + 2) / 153;
   *d = (int)(doy - (153 * mp + 2) / 5 + 1);
   *m = (int)(mp < 10 ? mp + 3 : mp - 9);
@@ -149,7 +151,11 @@ int tr_csv_time_format(const struct tr_array *a, int64_t begin, int64_t end) {
     if (v[i] == TR_NAT) continue;
     divide(divide(v[i], per_second, &ticks), 86400, &second);
     const int64_t nanos = ticks * (1000000000 / per_second);
-    const int f = nanos % 1000 ? TR_CSV_NANOS : nanos % 1000000 ? TR_CSV_MICROS : nanos ? TR_CSV_MILLIS : second ? TR_CSV_SECONDS : 0;
+    const int f = nanos % 1000      ? TR_CSV_NANOS
+                  : nanos % 1000000 ? TR_CSV_MICROS
+                  : nanos           ? TR_CSV_MILLIS
+                  : second          ? TR_CSV_SECONDS
+                                    : 0;
     if (f > format) format = f;
   }
   return a->dtype.kind == TR_TIMEDELTA && format == TR_CSV_MILLIS ? TR_CSV_MICROS : format;
@@ -166,8 +172,8 @@ static size_t put_quoted(const struct tr_csv_style *s, const char *text, size_t 
   return (size_t)(q - p);
 }
 
-enum tr_status tr_csv_put_text(const struct tr_csv_style *s, const char *text, size_t n, bool is_text, struct tr_csv_out *o,
-                               struct tr_error *err) {
+enum tr_status tr_csv_put_text(const struct tr_csv_style *s, const char *text, size_t n, bool is_text,
+                               struct tr_csv_out *o, struct tr_error *err) {
   TR_TRY(tr_csv_out_room(o, 2 * n + 2 + TR_CSV_CELL_BYTES, err));
   bool quote = s->quoting == 1 || (s->quoting == 2 && is_text);
   for (size_t i = 0; i < n && !quote; i++) quote = s->special[(uint8_t)text[i]];

@@ -18,10 +18,17 @@ void tr_csv_read_options_init(struct tr_csv_read_options *opt) {
   opt->low_memory = true;
 }
 
-enum tr_status tr_csv_dialect_make(const struct tr_csv_read_options *opt, struct tr_csv_dialect *d, struct tr_error *err) {
-  *d = (struct tr_csv_dialect){.sep = opt->sep, .quote = opt->quote, .decimal = opt->decimal, .thousands = opt->thousands,
-                               .comment = opt->comment, .escape = opt->escape, .has_quote = opt->quote != 0,
-                               .double_quote = opt->double_quote, .skip_blank = opt->skip_blank_lines,
+enum tr_status tr_csv_dialect_make(const struct tr_csv_read_options *opt, struct tr_csv_dialect *d,
+                                   struct tr_error *err) {
+  *d = (struct tr_csv_dialect){.sep = opt->sep,
+                               .quote = opt->quote,
+                               .decimal = opt->decimal,
+                               .thousands = opt->thousands,
+                               .comment = opt->comment,
+                               .escape = opt->escape,
+                               .has_quote = opt->quote != 0,
+                               .double_quote = opt->double_quote,
+                               .skip_blank = opt->skip_blank_lines,
                                .skip_space = opt->skip_initial_space};
   const char marks[] = {opt->sep, opt->quote, opt->comment, opt->escape, opt->decimal, opt->thousands};
   for (size_t i = 0; i < sizeof marks; i++) {
@@ -37,7 +44,8 @@ enum tr_status tr_csv_dialect_make(const struct tr_csv_read_options *opt, struct
       (opt->thousands && strchr("+-eE \t", opt->thousands))) {
     return tr_unsupported(err, "read_csv: this decimal or thousands mark");
   }
-  if (opt->sep == ' ' && opt->skip_initial_space) return tr_unsupported(err, "read_csv: skipinitialspace with spaces between fields");
+  if (opt->sep == ' ' && opt->skip_initial_space)
+    return tr_unsupported(err, "read_csv: skipinitialspace with spaces between fields");
   if (opt->skip_footer) return tr_unsupported(err, "read_csv: skipfooter");
   d->slow = d->comment || d->escape || d->skip_space || !d->double_quote;
   d->irregular['\n'] = d->irregular['\r'] = 1;
@@ -67,7 +75,10 @@ static bool is_among(char **names, int n, const char *s) {
   return false;
 }
 
-struct name_count { char *name; int64_t count; };
+struct name_count {
+  char *name;
+  int64_t count;
+};
 
 static struct name_count *count_of(struct name_count *counts, int *n, const char *name, bool add) {
   for (int i = 0; i < *n; i++) {
@@ -121,8 +132,8 @@ done:
 }
 
 /* Names from the fields of the header record. */
-static enum tr_status names_from_fields(const char *text, const uint32_t *beg, const uint32_t *end, int n, struct tr_csv_head *h,
-                                        struct tr_error *err) {
+static enum tr_status names_from_fields(const char *text, const uint32_t *beg, const uint32_t *end, int n,
+                                        struct tr_csv_head *h, struct tr_error *err) {
   enum tr_status st = TR_OK;
   bool *unnamed = calloc((size_t)n + 1, sizeof *unnamed);
   h->names = calloc((size_t)n + 1, sizeof *h->names);
@@ -150,7 +161,8 @@ done:
   return st;
 }
 
-static enum tr_status names_from_option(const struct tr_csv_read_options *opt, struct tr_csv_head *h, struct tr_error *err) {
+static enum tr_status names_from_option(const struct tr_csv_read_options *opt, struct tr_csv_head *h,
+                                        struct tr_error *err) {
   h->names = calloc((size_t)opt->n_names + 1, sizeof *h->names);
   if (!h->names) return tr_fail_memory(err, (size_t)opt->n_names);
   h->n_names = opt->n_names;
@@ -188,7 +200,8 @@ struct try_head {
 
 enum tr_status tr_csv_record_error(enum tr_csv_record r, int64_t lines, struct tr_error *err) {
   if (r == TR_CSV_OPEN_QUOTE) {
-    return tr_fail(err, TR_EXC_PARSER, "Error tokenizing data. C error: EOF inside string starting at row %lld", (long long)lines);
+    return tr_fail(err, TR_EXC_PARSER, "Error tokenizing data. C error: EOF inside string starting at row %lld",
+                   (long long)lines);
   }
   if (r == TR_CSV_OPEN_ESCAPE) {
     return tr_fail(err, TR_EXC_PARSER, "Error tokenizing data. C error: EOF following escape character");
@@ -212,7 +225,8 @@ static enum tr_status next_row(const struct tr_csv_dialect *d, struct try_head *
   }
 }
 
-static enum tr_status skip_rows(const struct tr_csv_dialect *d, int64_t n, struct try_head *t, bool *more, struct tr_error *err) {
+static enum tr_status skip_rows(const struct tr_csv_dialect *d, int64_t n, struct try_head *t, bool *more,
+                                struct tr_error *err) {
   for (int64_t i = 0; i < n; i++) {
     uint32_t next;
     enum tr_csv_record r = tr_csv_skip_line(d, t->text, t->pos, t->len, t->eof, &next);
@@ -229,8 +243,8 @@ static enum tr_status skip_rows(const struct tr_csv_dialect *d, int64_t n, struc
 }
 
 /* Width and names against each other, once the first data row has n_fields fields (-1: there is no data row). */
-static enum tr_status settle(const struct tr_csv_read_options *opt, int header_fields, int n_fields, struct tr_csv_head *h,
-                             struct tr_error *err) {
+static enum tr_status settle(const struct tr_csv_read_options *opt, int header_fields, int n_fields,
+                             struct tr_csv_head *h, struct tr_error *err) {
   h->any_width = opt->use_columns != NULL;
   if (n_fields >= 0 && n_fields < header_fields) n_fields = header_fields; /* padded */
   if (opt->names) {
@@ -242,13 +256,14 @@ static enum tr_status settle(const struct tr_csv_read_options *opt, int header_f
   }
   h->width = n_fields < 0 ? h->n_names : n_fields;
   if (h->width == 0) return tr_fail(err, TR_EXC_EMPTY_DATA, "No columns to parse from file");
-  if (h->width > h->n_names) return tr_unsupported(err, "read_csv: rows with more fields than the header (the first become the index)");
+  if (h->width > h->n_names)
+    return tr_unsupported(err, "read_csv: rows with more fields than the header (the first become the index)");
   if (h->width < h->n_names) return tr_unsupported(err, "read_csv: more names than fields");
   return TR_OK;
 }
 
-static enum tr_status try_once(const struct tr_csv_dialect *d, const struct tr_csv_read_options *opt, struct try_head *t,
-                               enum step *step, struct tr_csv_head *h, struct tr_error *err) {
+static enum tr_status try_once(const struct tr_csv_dialect *d, const struct tr_csv_read_options *opt,
+                               struct try_head *t, enum step *step, struct tr_csv_head *h, struct tr_error *err) {
   bool more = false;
   *step = NEED_MORE;
   if (t->len >= 3 && memcmp(t->text, "\xef\xbb\xbf", 3) == 0) t->pos = 3;
@@ -263,7 +278,8 @@ static enum tr_status try_once(const struct tr_csv_dialect *d, const struct tr_c
     if (r == TR_CSV_END) {
       *step = DONE;
       if (i == 0) return tr_fail(err, TR_EXC_EMPTY_DATA, "No columns to parse from file");
-      return tr_fail(err, TR_EXC_PARSER, "Passed header=%lld but only %lld lines in file", (long long)opt->header, (long long)i);
+      return tr_fail(err, TR_EXC_PARSER, "Passed header=%lld but only %lld lines in file", (long long)opt->header,
+                     (long long)i);
     }
     if (out.n_fields > t->max_fields) return tr_unsupported(err, "read_csv: more than %d columns", t->max_fields);
     header_fields = out.n_fields;
@@ -298,8 +314,12 @@ enum tr_status tr_csv_head_read(const struct tr_csv_file *f, const struct tr_csv
     if (n > INT32_MAX) TR_GOTO(st, tr_unsupported(err, "read_csv: a record of more than 2 GiB"));
     TR_GOTO(st, tr_csv_buffer_reserve(&buffer, (size_t)n, err));
     TR_GOTO(st, tr_csv_pread(f, 0, n, buffer.data + TR_CSV_PAD, err));
-    struct try_head t = {.text = buffer.data + TR_CSV_PAD, .len = (uint32_t)n, .eof = n == f->size, .beg = fields,
-                         .end = (uint32_t *)fields + MAX_FIELDS, .max_fields = MAX_FIELDS};
+    struct try_head t = {.text = buffer.data + TR_CSV_PAD,
+                         .len = (uint32_t)n,
+                         .eof = n == f->size,
+                         .beg = fields,
+                         .end = (uint32_t *)fields + MAX_FIELDS,
+                         .max_fields = MAX_FIELDS};
     TR_GOTO(st, try_once(d, opt, &t, &step, h, err));
   }
 done:

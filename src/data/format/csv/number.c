@@ -1,8 +1,8 @@
 /* Numbers, dates and UTF-8 of a CSV field, the slow and complete ways: see number.h. */
 #include "data/format/csv/number.h"
 #include "base/float_text.h"
-#include <stdatomic.h>
 #include <limits.h>
+#include <stdatomic.h>
 
 #include <math.h>
 #include <strings.h>
@@ -16,7 +16,8 @@ static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 enum { MOST_DIGITS = 126 }; /* with thousands marks pandas takes longer numbers for an overflow */
 
 /* Sign, digits and thousands marks up to *end; the digits' value saturates. */
-static enum tr_csv_int scan_int(const struct tr_csv_dialect *d, const char *s, uint32_t n, bool *minus, uint64_t *value) {
+static enum tr_csv_int scan_int(const struct tr_csv_dialect *d, const char *s, uint32_t n, bool *minus,
+                                uint64_t *value) {
   const char *p = s, *end = s + n;
   while (p < end && is_space(*p)) p++;
   *minus = p < end && *p == '-';
@@ -53,7 +54,8 @@ enum tr_csv_int tr_csv_parse_int(const struct tr_csv_dialect *d, const char *s, 
   return TR_CSV_INT_OK;
 }
 
-enum tr_csv_int tr_csv_parse_u64(const struct tr_csv_dialect *d, const char *s, uint32_t n, uint64_t *out, bool *negative) {
+enum tr_csv_int tr_csv_parse_u64(const struct tr_csv_dialect *d, const char *s, uint32_t n, uint64_t *out,
+                                 bool *negative) {
   return scan_int(d, s, n, negative, out);
 }
 
@@ -95,7 +97,12 @@ static double power(long e) { /* as pandas' table of literals */
   return v;
 }
 
-struct digits { uint64_t mantissa; int n; long exponent; bool any; };
+struct digits {
+  uint64_t mantissa;
+  int n;
+  long exponent;
+  bool any;
+};
 
 /* Mantissa of at most 17 significant digits. */
 static const char *read_mantissa(const struct tr_csv_dialect *d, const char *p, const char *end, struct digits *g) {
@@ -188,7 +195,8 @@ bool tr_csv_parse_float(const struct tr_csv_dialect *d, const char *s, uint32_t 
   if (d->thousands || *p == '+') return old_float(d, p, end, out) || special_float(s, n, out);
   while (end > p && is_space(end[-1])) end--;
   const char *q = p + (*p == '-');
-  if (q < end && (is_digit(*q) || (*q == d->decimal && q + 1 < end && is_digit(q[1]))) && plain_float(d, p, end, out)) return true;
+  if (q < end && (is_digit(*q) || (*q == d->decimal && q + 1 < end && is_digit(q[1]))) && plain_float(d, p, end, out))
+    return true;
   return special_float(s, n, out);
 }
 

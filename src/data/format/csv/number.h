@@ -8,24 +8,26 @@
 #pragma once
 #include "data/format/csv/csv_int.h"
 
-enum tr_csv_class { /* bits: what the texts of a column are */
-  TR_CSV_INT = 1,       /* fits int64 */
-  TR_CSV_FLOAT = 2,     /* a number but no integer */
-  TR_CSV_OVER = 4,      /* an integer beyond int64 */
-  TR_CSV_BOOL = 8,
-  TR_CSV_TEXT = 16,
-  TR_CSV_NA = 32,
-  TR_CSV_ZERO = 64,     /* an integer that reads differently as a float: -0, or over 17 digits with a thousands mark */
-  TR_CSV_STOP = 128,    /* the column does not fit the way it is parsed: later chunks need not try */
-  TR_CSV_DISTINCT = 256, /* too many distinct values for a dictionary */
-  TR_CSV_BAD_UTF8 = 512,
-  TR_CSV_BAD_DATE = 1024,
-  TR_CSV_NEGATIVE = 2048, /* M_U64: a negative number */
+enum tr_csv_class {                   /* bits: what the texts of a column are */
+                    TR_CSV_INT = 1,   /* fits int64 */
+                    TR_CSV_FLOAT = 2, /* a number but no integer */
+                    TR_CSV_OVER = 4,  /* an integer beyond int64 */
+                    TR_CSV_BOOL = 8,
+                    TR_CSV_TEXT = 16,
+                    TR_CSV_NA = 32,
+                    TR_CSV_ZERO = 64,      /* an integer that reads differently as a float: -0, or over 17 digits with a
+                                              thousands mark */
+                    TR_CSV_STOP = 128,     /* the column does not fit the way it is parsed: later chunks need not try */
+                    TR_CSV_DISTINCT = 256, /* too many distinct values for a dictionary */
+                    TR_CSV_BAD_UTF8 = 512,
+                    TR_CSV_BAD_DATE = 1024,
+                    TR_CSV_NEGATIVE = 2048, /* M_U64: a negative number */
 };
 
 enum tr_csv_int { TR_CSV_INT_OK, TR_CSV_INT_OVER, TR_CSV_INT_NO };
 enum tr_csv_int tr_csv_parse_int(const struct tr_csv_dialect *d, const char *s, uint32_t n, int64_t *out);
-enum tr_csv_int tr_csv_parse_u64(const struct tr_csv_dialect *d, const char *s, uint32_t n, uint64_t *out, bool *negative);
+enum tr_csv_int tr_csv_parse_u64(const struct tr_csv_dialect *d, const char *s, uint32_t n, uint64_t *out,
+                                 bool *negative);
 bool tr_csv_parse_float(const struct tr_csv_dialect *d, const char *s, uint32_t n, double *out);
 
 static inline uint64_t tr_csv_load8(const char *s) {
@@ -40,7 +42,9 @@ static inline uint64_t tr_csv_digits8(const char *s, uint32_t n, bool *ok) {
   v = n ? v << (64 - 8 * n) : 0;
   *ok &= ((v | (v + 0x0606060606060606ull)) & 0xf0f0f0f0f0f0f0f0ull) == 0;
   v = v * 10 + (v >> 8);
-  return (((v & 0x000000ff000000ffull) * 0x000f424000000064ull) + (((v >> 16) & 0x000000ff000000ffull) * 0x0000271000000001ull)) >> 32;
+  return (((v & 0x000000ff000000ffull) * 0x000f424000000064ull) +
+          (((v >> 16) & 0x000000ff000000ffull) * 0x0000271000000001ull)) >>
+         32;
 }
 
 /* Plain integers of up to 16 digits. False: take the slow way. *zero: the text is minus zero. */

@@ -47,7 +47,8 @@ static bool is_number(const struct tr_csv_reader *r, const char *s) {
   return tr_csv_parse_int(&r->dialect, s, n, &i) != TR_CSV_INT_NO || tr_csv_parse_float(&r->dialect, s, n, &f);
 }
 
-static enum tr_status add_bools(struct tr_csv_reader *r, struct tr_csv_texts *t, const char *const *texts, int n, struct tr_error *err) {
+static enum tr_status add_bools(struct tr_csv_reader *r, struct tr_csv_texts *t, const char *const *texts, int n,
+                                struct tr_error *err) {
   for (int i = 0; i < n; i++) {
     if (is_number(r, texts[i])) return tr_unsupported(err, "read_csv: true_values or false_values that are numbers");
     TR_TRY(add_text(t, texts[i], err));
@@ -61,7 +62,8 @@ enum tr_status tr_csv_texts_make(struct tr_csv_reader *r, struct tr_error *err) 
                                         "-NaN",    "nan",     "-nan",   "",         "None"};
   const struct tr_csv_read_options *o = r->opt;
   if (o->na_filter) {
-    for (size_t i = 0; o->keep_default_na && i < sizeof missing / sizeof *missing; i++) TR_TRY(add_text(&r->na, missing[i], err));
+    for (size_t i = 0; o->keep_default_na && i < sizeof missing / sizeof *missing; i++)
+      TR_TRY(add_text(&r->na, missing[i], err));
     for (int i = 0; i < o->n_na_values; i++) TR_TRY(add_user_na(r, o->na_values[i], err));
   }
   for (int i = 0; i < o->n_na_values; i++) r->na_first |= is_number(r, o->na_values[i]);
@@ -97,7 +99,8 @@ static enum tr_status mark_used(const struct tr_csv_reader *r, bool *used, struc
   }
   if (!missing) return TR_OK;
   for (const char *p = missing; *p; p++) {
-    if (*p < ' ' || *p == '\'' || *p == '\\' || *p == 127) return tr_unsupported(err, "read_csv: usecols with an unknown name");
+    if (*p < ' ' || *p == '\'' || *p == '\\' || *p == 127)
+      return tr_unsupported(err, "read_csv: usecols with an unknown name");
   }
   return tr_fail(err, TR_EXC_VALUE, "Usecols do not match columns, columns expected but not found: ['%s']", missing);
 }
@@ -111,7 +114,8 @@ static enum tr_status check_parse_dates(const struct tr_csv_reader *r, const boo
     if (o->has_dtype) return tr_unsupported(err, "read_csv: dtype and parse_dates for one column");
     int k = find_name(r->head.names, r->head.n_names, o->name);
     if (k >= 0 && used[k]) continue;
-    if (missing && strcmp(missing, o->name) != 0) return tr_unsupported(err, "read_csv: parse_dates with several unknown names");
+    if (missing && strcmp(missing, o->name) != 0)
+      return tr_unsupported(err, "read_csv: parse_dates with several unknown names");
     missing = o->name;
   }
   if (!missing) return TR_OK;
@@ -130,7 +134,8 @@ static enum tr_status way_of_option(const struct tr_csv_column_option *o, enum t
   } else if (k == TR_STR || k == TR_CATEGORY) {
     *way = TR_CSV_AS_DICT;
   } else if (!tr_kind_is_int(k)) {
-    return tr_fail(err, TR_EXC_TYPE, "the dtype %s is not supported for parsing, pass this column using parse_dates instead",
+    return tr_fail(err, TR_EXC_TYPE,
+                   "the dtype %s is not supported for parsing, pass this column using parse_dates instead",
                    tr_dtype_name(o->dtype));
   }
   return TR_OK;

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { CHUNK_BYTES = 1 << 19, BATCH_FIELDS = 1 << 14, BATCH_ROWS = 2048, SAMPLE_CHUNKS = 6, SAMPLE_ROWS = 16384 };
+enum { CHUNK_BYTES = 1 << 19, BATCH_FIELDS = 1 << 14, BATCH_ROWS = 2048, SAMPLE_CHUNKS = 2, SAMPLE_ROWS = 4096 };
 
 struct worker {
   struct tr_csv_text_buffer buffer;
@@ -25,7 +25,8 @@ static int64_t batch_rows(int width) {
 }
 
 /* Reads chunk k and sets a cursor on it. */
-static enum tr_status load_chunk(struct tr_csv_reader *r, struct worker *w, int64_t k, struct tr_csv_cursor *c, struct tr_error *err) {
+static enum tr_status load_chunk(struct tr_csv_reader *r, struct worker *w, int64_t k, struct tr_csv_cursor *c,
+                                 struct tr_error *err) {
   const struct tr_csv_chunk *chunk = &r->scan.chunks[k];
   const int64_t n = chunk->end - chunk->begin;
   if (n > INT32_MAX) return tr_unsupported(err, "read_csv: a record of more than 2 GiB");
@@ -33,8 +34,14 @@ static enum tr_status load_chunk(struct tr_csv_reader *r, struct worker *w, int6
   char *text = w->buffer.data + TR_CSV_PAD;
   TR_TRY(tr_csv_pread(&r->file, chunk->begin, n, text, err));
   text[n] = '\n';
-  *c = (struct tr_csv_cursor){.text = text, .len = (uint32_t)n, .limit = (uint32_t)n, .eof = true, /* chunks end with a record */
-                              .width = r->head.width, .any_width = r->head.any_width, .beg = w->beg, .end = w->end};
+  *c = (struct tr_csv_cursor){.text = text,
+                              .len = (uint32_t)n,
+                              .limit = (uint32_t)n,
+                              .eof = true, /* chunks end with a record */
+                              .width = r->head.width,
+                              .any_width = r->head.any_width,
+                              .beg = w->beg,
+                              .end = w->end};
   return TR_OK;
 }
 
@@ -51,8 +58,8 @@ static enum tr_status parse_chunk(struct pass *p, int thread, int64_t k, struct 
   int64_t done = 0;
   while (done < n) {
     const int64_t want = n - done < p->batch_rows ? n - done : p->batch_rows, got = tr_csv_cut(&r->dialect, &c, want);
-    struct tr_csv_batch b = {.text = c.text, .stride = c.width, .n = got, .row = row + done, .chunk = k, .chunk_row = row,
-                             .thread = thread};
+    struct tr_csv_batch b = {
+        .text = c.text, .stride = c.width, .n = got, .row = row + done, .chunk = k, .chunk_row = row, .thread = thread};
     for (int i = 0; i < r->n_cols && got; i++) {
       b.beg = c.beg + r->cols[i].field;
       b.end = c.end + r->cols[i].field;
@@ -60,7 +67,8 @@ static enum tr_status parse_chunk(struct pass *p, int thread, int64_t k, struct 
     }
     done += got;
     if (got < want) {
-      if (c.stopped == TR_CSV_END) return tr_fail(err, TR_EXC_RUNTIME, "read_csv: %s changed while it was read", r->file.path);
+      if (c.stopped == TR_CSV_END)
+        return tr_fail(err, TR_EXC_RUNTIME, "read_csv: %s changed while it was read", r->file.path);
       tr_csv_lower(&r->bad_chunk, k);
       return TR_OK;
     }
@@ -86,8 +94,8 @@ static enum tr_status row_error(struct pass *p, struct tr_error *err) {
     if (got == want) continue;
     const int64_t lines = r->scan.chunks[k].line + c.lines;
     if (c.stopped != TR_CSV_LONG) return tr_csv_record_error(c.stopped, lines, err);
-    return tr_fail(err, TR_EXC_PARSER, "Error tokenizing data. C error: Expected %d fields in line %lld, saw %d\n", r->head.width,
-                   (long long)(lines + 1), c.n_fields);
+    return tr_fail(err, TR_EXC_PARSER, "Error tokenizing data. C error: Expected %d fields in line %lld, saw %d\n",
+                   r->head.width, (long long)(lines + 1), c.n_fields);
   }
   return tr_fail(err, TR_EXC_RUNTIME, "read_csv: %s changed while it was read", r->file.path);
 }
@@ -116,7 +124,9 @@ static enum tr_status run_sample(struct pass *p, int64_t n_chunks, struct tr_err
       if (!c->todo) continue;
       TR_TRY(tr_csv_column_settle(r, c, false, err));
       const bool category = c->option && c->option->has_dtype && c->option->dtype.kind == TR_CATEGORY;
-      if (c->way == TR_CSV_AS_DICT && way == c->way && !category && rows >= SAMPLE_ROWS && c->dicts[0].n > rows / 100 * 92) {
+      /* 20,000 rows drawn from 300,000 values hold 97 % distinct ones: beyond that a dictionary would not pay. */
+      if (c->way == TR_CSV_AS_DICT && way == c->way && !category && rows >= SAMPLE_ROWS &&
+          c->dicts[0].n > rows / 100 * 97) {
         c->way = TR_CSV_AS_PLAIN;
       }
       c->todo = c->way != way;
@@ -239,8 +249,8 @@ static enum tr_status give_names(struct tr_csv_reader *r, char ***out, struct tr
   return TR_OK;
 }
 
-enum tr_status tr_csv_read(struct tr_ctx *ctx, const char *path, const struct tr_csv_read_options *opt, struct tr_frame **out,
-                           char ***names_out, struct tr_error *err) {
+enum tr_status tr_csv_read(struct tr_ctx *ctx, const char *path, const struct tr_csv_read_options *opt,
+                           struct tr_frame **out, char ***names_out, struct tr_error *err) {
   pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   struct tr_csv_reader r = {.ctx = ctx, .opt = opt, .file = {.fd = -1}, .lock = &lock};
   atomic_init(&r.bad_chunk, INT64_MAX);
@@ -266,8 +276,8 @@ done:
   return st;
 }
 
-enum tr_status tr_csv_read_names(const char *path, const struct tr_csv_read_options *opt, char ***names_out, int *n_cols,
-                                 struct tr_error *err) {
+enum tr_status tr_csv_read_names(const char *path, const struct tr_csv_read_options *opt, char ***names_out,
+                                 int *n_cols, struct tr_error *err) {
   struct tr_ctx ctx;
   tr_ctx_init(&ctx);
   struct tr_csv_reader r = {.ctx = &ctx, .opt = opt, .file = {.fd = -1}};

@@ -11,10 +11,13 @@
 #include <emmintrin.h>
 #endif
 
-struct sweep { int64_t lines, quotes; bool odd; };
+struct sweep {
+  int64_t lines, quotes;
+  bool odd;
+};
 
 struct piece {
-  int64_t from, to; /* nominal bytes [from, to) */
+  int64_t from, to;                /* nominal bytes [from, to) */
   int64_t begin, end, rows, lines; /* records that begin in them; begin -1: none does */
   int64_t quotes;
   bool careful;
@@ -110,7 +113,8 @@ static enum tr_status sweep_pieces(void *arg, int thread, int64_t begin, int64_t
 }
 
 /* Where the first record of piece p begins, when the text before it leaves a quote open or not. */
-static enum tr_status guess_begin(struct scan *s, struct tr_csv_text_buffer *b, struct piece *p, bool in_quote, struct tr_error *err) {
+static enum tr_status guess_begin(struct scan *s, struct tr_csv_text_buffer *b, struct piece *p, bool in_quote,
+                                  struct tr_error *err) {
   if (p->from == s->data_begin) {
     p->begin = p->from;
     return TR_OK;
@@ -144,8 +148,13 @@ static enum tr_status cut_piece(struct scan *s, int thread, struct piece *p, str
     char *text = b->data + TR_CSV_PAD;
     TR_TRY(tr_csv_pread(s->f, at, n, text, err));
     text[n] = '\n';
-    struct tr_csv_cursor c = {.text = text, .len = (uint32_t)n, .limit = (uint32_t)(p->to - at), .eof = stop == s->f->size,
-                              .width = 1, .any_width = true, .beg = s->rows_at[thread],
+    struct tr_csv_cursor c = {.text = text,
+                              .len = (uint32_t)n,
+                              .limit = (uint32_t)(p->to - at),
+                              .eof = stop == s->f->size,
+                              .width = 1,
+                              .any_width = true,
+                              .beg = s->rows_at[thread],
                               .end = s->rows_at[thread] + SCRATCH_ROWS};
     do p->rows += tr_csv_cut(s->d, &c, SCRATCH_ROWS);
     while (c.stopped == TR_CSV_ROW);
@@ -191,14 +200,16 @@ static enum tr_status chain(struct scan *s, int64_t lo, int64_t hi, bool cut, in
       p->begin = *at;
       TR_TRY(cut_piece(s, 0, p, err));
     }
-    if (p->stopped == TR_CSV_ODD) return tr_unsupported(err, "read_csv: a blank line that ends in a carriage return only");
+    if (p->stopped == TR_CSV_ODD)
+      return tr_unsupported(err, "read_csv: a blank line that ends in a carriage return only");
     *at = p->end;
   }
   return TR_OK;
 }
 
 /* Sweeps and, where needed, cuts pieces [lo, hi). *cut: once a window needed cutting, all later ones do. */
-static enum tr_status scan_window(struct scan *s, int64_t lo, int64_t hi, int64_t *quotes, bool *cut, int64_t *at, struct tr_error *err) {
+static enum tr_status scan_window(struct scan *s, int64_t lo, int64_t hi, int64_t *quotes, bool *cut, int64_t *at,
+                                  struct tr_error *err) {
   s->first = lo;
   TR_TRY(tr_parallel_for(s->ctx, hi - lo, 1, sweep_pieces, s, err));
   for (int64_t i = lo; i < hi; i++) *cut |= s->pieces[i].careful;
@@ -213,14 +224,16 @@ static enum tr_status scan_window(struct scan *s, int64_t lo, int64_t hi, int64_
 }
 
 /* Windows of pieces until n_rows rows are found (all when n_rows < 0). Gives the number of pieces looked at. */
-static enum tr_status scan_all(struct scan *s, int64_t n_pieces, int64_t n_rows, int64_t *n_done, struct tr_error *err) {
+static enum tr_status scan_all(struct scan *s, int64_t n_pieces, int64_t n_rows, int64_t *n_done,
+                               struct tr_error *err) {
   int64_t window = n_rows < 0 ? n_pieces : 4, rows = 0, quotes = 0, at = s->data_begin, lo = 0;
   bool cut = false;
   while (lo < n_pieces && (n_rows < 0 || rows <= n_rows)) {
     int64_t hi = lo + window < n_pieces ? lo + window : n_pieces;
     const bool was_cut = cut;
     TR_TRY(scan_window(s, lo, hi, &quotes, &cut, &at, err));
-    if (cut && !was_cut && lo > 0) { /* the plain windows before this one left their last end open: once more, cutting */
+    if (cut && !was_cut &&
+        lo > 0) { /* the plain windows before this one left their last end open: once more, cutting */
       lo = rows = quotes = 0;
       at = s->data_begin;
       continue;
@@ -233,7 +246,8 @@ static enum tr_status scan_all(struct scan *s, int64_t n_pieces, int64_t n_rows,
   return TR_OK;
 }
 
-static enum tr_status put_chunks(struct scan *s, int64_t n_pieces, int64_t first_line, struct tr_csv_scan *out, struct tr_error *err) {
+static enum tr_status put_chunks(struct scan *s, int64_t n_pieces, int64_t first_line, struct tr_csv_scan *out,
+                                 struct tr_error *err) {
   void *p;
   TR_TRY(tr_mem_alloc((size_t)(n_pieces + 1) * sizeof *out->chunks, &p, err));
   out->chunks = p;

@@ -1,7 +1,8 @@
 /* What a column is, once a pass has shown its texts; and pandas' inference by blocks.
  *
- * pandas (low_memory=True) infers dtypes per block of rows and joins the blocks afterwards; files of 5 MB and more it cuts by bytes first.
- * Whatever could come out otherwise block by block than for the whole column is refused (TR_UNSUPPORTED) here.
+ * pandas (low_memory=True) infers dtypes per block of rows and joins the blocks afterwards; files of 5 MB and more it
+ * cuts by bytes first. Whatever could come out otherwise block by block than for the whole column is refused
+ * (TR_UNSUPPORTED) here.
  */
 #include "base/mem.h"
 #include "data/format/csv/reader_int.h"
@@ -69,10 +70,13 @@ static enum tr_status refuse(const struct tr_csv_column *c, const char *why, str
   return tr_unsupported(err, "read_csv: column %s: %s", c->name, why);
 }
 
-static bool has_int_dtype(const struct tr_csv_column *c) { return c->option && c->option->has_dtype && tr_kind_is_int(c->option->dtype.kind); }
+static bool has_int_dtype(const struct tr_csv_column *c) {
+  return c->option && c->option->has_dtype && tr_kind_is_int(c->option->dtype.kind);
+}
 
 /* All texts of the column are numbers or missing. */
-static enum tr_status settle_number(struct tr_csv_reader *r, struct tr_csv_column *c, uint32_t seen, struct tr_error *err) {
+static enum tr_status settle_number(struct tr_csv_reader *r, struct tr_csv_column *c, uint32_t seen,
+                                    struct tr_error *err) {
   if (has_int_dtype(c)) {
     if (seen & TR_CSV_FLOAT) return refuse(c, "floats for an integer dtype", err);
     if ((seen & TR_CSV_OVER) && c->option->dtype.kind != TR_U64) return refuse(c, "integers beyond 64 bits", err);
@@ -88,12 +92,14 @@ static enum tr_status settle_number(struct tr_csv_reader *r, struct tr_csv_colum
       again(c, TR_CSV_AS_U64);
       return TR_OK;
     }
-    if (atomic_load(&c->first_over) < atomic_load(&c->first_other)) return refuse(c, "integers beyond int64 before floats", err);
+    if (atomic_load(&c->first_over) < atomic_load(&c->first_other))
+      return refuse(c, "integers beyond int64 before floats", err);
   }
   if (!(seen & TR_CSV_FLOAT)) return TR_OK;
   const bool differs = (seen & TR_CSV_ZERO) || r->n_na_numbers > 0 || (r->dialect.thousands && (seen & TR_CSV_INT));
   if (!differs) return TR_OK;
-  if ((seen & TR_CSV_INT) && !one_block(r)) return refuse(c, "integers that read differently as floats in a long column", err);
+  if ((seen & TR_CSV_INT) && !one_block(r))
+    return refuse(c, "integers that read differently as floats in a long column", err);
   again(c, TR_CSV_AS_FLOAT);
   return TR_OK;
 }
@@ -109,14 +115,16 @@ static enum tr_status other_way(struct tr_csv_column *c, uint32_t seen, struct t
   return TR_OK;
 }
 
-enum tr_status tr_csv_column_settle(struct tr_csv_reader *r, struct tr_csv_column *c, bool whole, struct tr_error *err) {
+enum tr_status tr_csv_column_settle(struct tr_csv_reader *r, struct tr_csv_column *c, bool whole,
+                                    struct tr_error *err) {
   const uint32_t seen = atomic_load(&c->seen);
   c->todo = !whole;
   if (seen & TR_CSV_BAD_UTF8) return refuse(c, "text that is not UTF-8", err);
   if (seen & TR_CSV_BAD_DATE) return refuse(c, "dates other than ISO 8601 of one layout", err);
   if (seen & TR_CSV_NEGATIVE) return refuse(c, "integers beyond int64 and negative ones", err);
   if (seen & TR_CSV_DISTINCT) {
-    if (c->option && c->option->has_dtype && c->option->dtype.kind == TR_CATEGORY) return refuse(c, "too many categories", err);
+    if (c->option && c->option->has_dtype && c->option->dtype.kind == TR_CATEGORY)
+      return refuse(c, "too many categories", err);
     again(c, TR_CSV_AS_PLAIN);
     return TR_OK;
   }
@@ -164,12 +172,16 @@ static enum tr_status narrow_ints(struct tr_csv_column *c, struct tr_error *err)
     case TR_U8: bad |= (((uint8_t *)out)[i] = (uint8_t)v[i]) != v[i]; break;
     case TR_U16: bad |= (((uint16_t *)out)[i] = (uint16_t)v[i]) != v[i]; break;
     case TR_U32: bad |= (((uint32_t *)out)[i] = (uint32_t)v[i]) != v[i]; break;
-    default: bad |= v[i] < 0; ((uint64_t *)out)[i] = (uint64_t)v[i]; break;
+    default:
+      bad |= v[i] < 0;
+      ((uint64_t *)out)[i] = (uint64_t)v[i];
+      break;
     }
   }
   if (bad) {
     tr_array_unref(a);
-    return tr_fail(err, TR_EXC_VALUE, "cannot safely convert passed user dtype of %s for int64 dtyped data in column %d",
+    return tr_fail(err, TR_EXC_VALUE,
+                   "cannot safely convert passed user dtype of %s for int64 dtyped data in column %d",
                    tr_dtype_name(c->option->dtype), c->field);
   }
   tr_array_unref(c->array);
@@ -237,8 +249,8 @@ static bool text_at(const struct tr_array *a, int64_t i, const char **s, uint32_
 }
 
 /* Does pandas read rows [from, to) as text? All missing will do, too. */
-static enum tr_status check_block(const struct tr_csv_reader *r, const struct tr_csv_column *c, int64_t from, int64_t to,
-                                  struct tr_error *err) {
+static enum tr_status check_block(const struct tr_csv_reader *r, const struct tr_csv_column *c, int64_t from,
+                                  int64_t to, struct tr_error *err) {
   uint32_t seen = 0;
   for (int64_t i = from; i < to; i++) {
     const char *s;

@@ -16,11 +16,31 @@ void tr_csv_dict_drop(struct tr_csv_dict *d) {
   *d = (struct tr_csv_dict){0};
 }
 
-static uint64_t hash_view(const struct tr_view *v, const char *s) {
+/* A view as two words; little-endian: the size is the lower half of the first. Written and read word by word: mixing
+ * that with 16-byte moves would stall each on the store before it. */
+struct words {
   uint64_t w[2];
-  if (v->size > TR_VIEW_INLINE) return tr_hash_bytes(s, (size_t)v->size);
-  memcpy(w, v, 16);
-  return tr_hash_mix(w[0], w[1]);
+};
+
+static inline int32_t words_size(const struct words *v) { return (int32_t)(uint32_t)v->w[0]; }
+
+static inline struct words words_of(const struct tr_view *v) {
+  struct words r;
+  memcpy(r.w, v, 16);
+  return r;
+}
+
+static inline struct tr_view view_of(const struct words *w) {
+  struct tr_view v;
+  memcpy(&v, w->w, 16);
+  return v;
+}
+
+static inline uint32_t hash_words(const struct words *v, const char *s) {
+  const int32_t n = words_size(v);
+  const uint64_t h =
+      __builtin_expect(n > TR_VIEW_INLINE, 0) ? tr_hash_bytes(s, (size_t)n) : tr_hash_mix(v->w[0], v->w[1]);
+  return (uint32_t)(h >> 16);
 }
 
 enum tr_status tr_csv_dict_grow(struct tr_csv_dict *d, struct tr_error *err) {
@@ -28,7 +48,8 @@ enum tr_status tr_csv_dict_grow(struct tr_csv_dict *d, struct tr_error *err) {
   const int32_t capacity = (int32_t)(n_slots / 2);
   void *p = d->views, *q = d->first_row, *slots;
   TR_TRY(tr_mem_alloc(n_slots * sizeof *d->slots, &slots, err));
-  enum tr_status st = tr_mem_realloc(&p, (size_t)d->capacity * sizeof *d->views, (size_t)capacity * sizeof *d->views, err);
+  enum tr_status st =
+      tr_mem_realloc(&p, (size_t)d->capacity * sizeof *d->views, (size_t)capacity * sizeof *d->views, err);
   if (st != TR_OK) goto fail;
   d->views = p;
   st = tr_mem_realloc(&q, (size_t)d->capacity * sizeof *d->first_row, (size_t)capacity * sizeof *d->first_row, err);
@@ -59,8 +80,8 @@ fail:
   return st;
 }
 
-static enum tr_status dict_add(struct tr_csv_dict *d, const struct tr_view *v, const char *s, int64_t row, int32_t *code,
-                               struct tr_error *err) {
+static enum tr_status dict_add(struct tr_csv_dict *d, const struct tr_view *v, const char *s, int64_t row,
+                               int32_t *code, struct tr_error *err) {
   struct tr_view *to = &d->views[d->n];
   *to = *v;
   if (v->size > TR_VIEW_INLINE) {
@@ -90,8 +111,8 @@ static inline bool same(const struct tr_csv_dict *d, int32_t code, const struct 
   return memcmp(x, v, 8) == 0 && memcmp(d->heap + x->offset, s, (size_t)v->size) == 0;
 }
 
-enum tr_status tr_csv_dict_find(struct tr_csv_dict *d, const struct tr_view *v, const char *s, uint32_t hash, int64_t row,
-                                int32_t *code, struct tr_error *err) {
+enum tr_status tr_csv_dict_find(struct tr_csv_dict *d, const struct tr_view *v, const char *s, uint32_t hash,
+                                int64_t row, int32_t *code, struct tr_error *err) {
   if (d->n == d->capacity) TR_TRY(tr_csv_dict_grow(d, err));
   uint32_t at = hash & (d->n_slots - 1);
   for (;; at = (at + 1) & (d->n_slots - 1)) {
@@ -99,7 +120,6 @@ enum tr_status tr_csv_dict_find(struct tr_csv_dict *d, const struct tr_view *v, 
     if (slot->code < 0) break;
     if (slot->hash == hash && same(d, slot->code, v, s)) {
       *code = slot->code;
-      if (row < d->first_row[slot->code]) d->first_row[slot->code] = row;
       return TR_OK;
     }
   }
@@ -127,36 +147,30 @@ enum tr_status tr_csv_dict_copy(const struct tr_csv_dict *from, struct tr_csv_di
   return TR_OK;
 }
 
-/* View of s (heap fields unset). Reads, and ignores, up to 12 bytes at s. *high: some byte is not ASCII. */
-static inline struct tr_view view_of(const char *s, uint32_t n, bool *high) {
-  static const uint64_t low[9] = {0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff, 0xffffffffffff, 0xffffffffffffff, ~0ull};
-  uint64_t w[2];
-  struct tr_view v;
+/* View of s (heap fields zero). Reads, and ignores, up to 12 bytes at s. *high: some byte is not ASCII. */
+static inline struct words words_of_text(const char *s, uint32_t n, bool *high) {
+  static const uint64_t low[9] = {
+      0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff, 0xffffffffffff, 0xffffffffffffff, ~0ull};
   if (n <= TR_VIEW_INLINE) {
-    uint64_t a = tr_csv_load8(s) & low[n < 4 ? n : 4], b = tr_csv_load8(s + 4) & low[n < 4 ? 0 : n - 4];
-    w[0] = n | a << 32;
-    w[1] = b;
+    const uint64_t a = tr_csv_load8(s) & low[n < 4 ? n : 4], b = tr_csv_load8(s + 4) & low[n < 4 ? 0 : n - 4];
     *high = ((a | b) & 0x8080808080808080ull) != 0;
-    memcpy(&v, w, 16);
-    return v;
+    return (struct words){{n | a << 32, b}};
   }
   uint64_t all = tr_csv_load8(s + n - 8);
   for (uint32_t i = 0; i + 8 < n; i += 8) all |= tr_csv_load8(s + i);
   *high = (all & 0x8080808080808080ull) != 0;
-  memset(&v, 0, sizeof v);
-  v.size = (int32_t)n;
-  memcpy(v.prefix, s, 4);
-  return v;
+  return (struct words){{n | tr_csv_load8(s) << 32, 0}};
 }
 
 struct texts_batch {
-  struct tr_view views[BATCH];
+  struct words views[BATCH];
   const char *text[BATCH];
   uint32_t hash[BATCH];
 };
 
 /* Views of rows [i, i + n) of the batch; -1 sizes for missing. */
-static bool make_views(struct tr_csv_reader *r, const struct tr_csv_batch *b, int64_t i, int64_t n, bool hash, struct texts_batch *t) {
+static bool make_views(struct tr_csv_reader *r, const struct tr_csv_batch *b, int64_t i, int64_t n, bool hash,
+                       struct texts_batch *t) {
   const bool *na = r->na.first;
   const bool zero = r->ctx->hash_zero;
   for (int64_t k = 0; k < n; k++) {
@@ -164,18 +178,27 @@ static bool make_views(struct tr_csv_reader *r, const struct tr_csv_batch *b, in
     const char *s = b->text + from;
     t->text[k] = s;
     if (__builtin_expect(na[size ? (uint8_t)*s : 256], 0) && tr_csv_texts_has(&r->na, s, size)) {
-      t->views[k] = tr_view_null();
+      t->views[k] = (struct words){{UINT32_MAX, 0}};
       continue;
     }
     bool high;
-    t->views[k] = view_of(s, size, &high);
+    t->views[k] = words_of_text(s, size, &high);
     if (high && !tr_csv_utf8_valid(s, size)) return false;
-    if (hash) t->hash[k] = zero ? 0 : (uint32_t)(hash_view(&t->views[k], s) >> 16);
+    if (hash) t->hash[k] = zero ? 0 : hash_words(&t->views[k], s);
   }
   return true;
 }
 
-static enum tr_status parse_dict(struct tr_csv_reader *r, struct tr_csv_column *c, const struct tr_csv_batch *b, struct tr_error *err) {
+/* Code of a short text that is known already at its first slot; -1: look properly. */
+static inline int32_t find_short(const struct tr_csv_dict *d, const struct words *v, uint32_t hash) {
+  const struct tr_csv_slot *slot = &d->slots[hash & (d->n_slots - 1)];
+  if (slot->hash != hash || slot->code < 0 || words_size(v) > TR_VIEW_INLINE) return -1;
+  const struct words x = words_of(&d->views[slot->code]);
+  return ((v->w[0] ^ x.w[0]) | (v->w[1] ^ x.w[1])) == 0 ? slot->code : -1;
+}
+
+static enum tr_status parse_dict(struct tr_csv_reader *r, struct tr_csv_column *c, const struct tr_csv_batch *b,
+                                 struct tr_error *err) {
   struct tr_csv_dict *d = &c->dicts[b->thread];
   int32_t *out = (int32_t *)tr_array_data(c->array) + b->row;
   struct texts_batch t;
@@ -190,14 +213,18 @@ static enum tr_status parse_dict(struct tr_csv_reader *r, struct tr_csv_column *
     if (d->n_slots > 4096) {
       for (int64_t k = 0; k < n; k++) __builtin_prefetch(&d->slots[t.hash[k] & (d->n_slots - 1)]);
       for (int64_t k = 0; k < n; k++) {
-        if (t.views[k].size < 0) continue;
+        if (words_size(&t.views[k]) < 0) continue;
         int32_t code = d->slots[t.hash[k] & (d->n_slots - 1)].code;
         if (code >= 0) __builtin_prefetch(&d->views[code]);
       }
     }
     for (int64_t k = 0; k < n; k++) {
       out[i + k] = -1;
-      if (t.views[k].size >= 0) TR_TRY(tr_csv_dict_find(d, &t.views[k], t.text[k], t.hash[k], b->row + i + k, &out[i + k], err));
+      if (words_size(&t.views[k]) < 0) continue;
+      out[i + k] = find_short(d, &t.views[k], t.hash[k]);
+      if (out[i + k] >= 0) continue;
+      const struct tr_view v = view_of(&t.views[k]);
+      TR_TRY(tr_csv_dict_find(d, &v, t.text[k], t.hash[k], b->row + i + k, &out[i + k], err));
     }
     if (d->n > c->max_distinct) {
       atomic_fetch_or(&c->seen, TR_CSV_DISTINCT | TR_CSV_STOP);
@@ -208,7 +235,8 @@ static enum tr_status parse_dict(struct tr_csv_reader *r, struct tr_csv_column *
 }
 
 /* Room for `size` bytes in the thread's heap. */
-static enum tr_status heap_room(struct tr_csv_reader *r, struct tr_csv_column *c, int thread, int64_t size, struct tr_error *err) {
+static enum tr_status heap_room(struct tr_csv_reader *r, struct tr_csv_column *c, int thread, int64_t size,
+                                struct tr_error *err) {
   struct tr_csv_heap_cursor *h = &c->cursors[thread];
   if (h->heap && h->used + size <= h->heap->size) return TR_OK;
   int64_t bytes = h->heap ? 4 * h->heap->size : FIRST_HEAP;
@@ -237,7 +265,8 @@ static enum tr_status heap_room(struct tr_csv_reader *r, struct tr_csv_column *c
   return st;
 }
 
-static enum tr_status parse_plain(struct tr_csv_reader *r, struct tr_csv_column *c, const struct tr_csv_batch *b, struct tr_error *err) {
+static enum tr_status parse_plain(struct tr_csv_reader *r, struct tr_csv_column *c, const struct tr_csv_batch *b,
+                                  struct tr_error *err) {
   struct tr_view *out = (struct tr_view *)tr_array_data(c->array) + b->row;
   struct texts_batch t;
   for (int64_t i = 0; i < b->n; i += BATCH) {
@@ -247,7 +276,7 @@ static enum tr_status parse_plain(struct tr_csv_reader *r, struct tr_csv_column 
       return TR_OK;
     }
     for (int64_t k = 0; k < n; k++) {
-      struct tr_view v = t.views[k];
+      struct tr_view v = view_of(&t.views[k]);
       if (v.size > TR_VIEW_INLINE) {
         TR_TRY(heap_room(r, c, b->thread, v.size, err));
         struct tr_csv_heap_cursor *h = &c->cursors[b->thread];
@@ -262,13 +291,17 @@ static enum tr_status parse_plain(struct tr_csv_reader *r, struct tr_csv_column 
   return TR_OK;
 }
 
-enum tr_status tr_csv_text_parse(struct tr_csv_reader *r, struct tr_csv_column *c, const struct tr_csv_batch *b, struct tr_error *err) {
+enum tr_status tr_csv_text_parse(struct tr_csv_reader *r, struct tr_csv_column *c, const struct tr_csv_batch *b,
+                                 struct tr_error *err) {
   return c->way == TR_CSV_AS_DICT ? parse_dict(r, c, b, err) : parse_plain(r, c, b, err);
 }
 
 /* ------------------------------------------------------------------ merging dictionaries */
 
-struct entry { int64_t first_row; int32_t thread, code; };
+struct entry {
+  int64_t first_row;
+  int32_t thread, code;
+};
 
 static int by_first_row(const void *a, const void *b) {
   const struct entry *x = a, *y = b;
@@ -279,7 +312,7 @@ static int by_first_row(const void *a, const void *b) {
 struct merge {
   struct tr_csv_reader *r;
   struct tr_csv_column *c;
-  int32_t **map;       /* per thread: its code -> the common one; NULL = the same */
+  int32_t **map; /* per thread: its code -> the common one; NULL = the same */
 };
 
 static enum tr_status remap_chunks(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
@@ -315,7 +348,8 @@ static enum tr_status merge_dicts(struct merge *m, struct tr_csv_dict *all, stru
     const struct tr_csv_dict *d = &m->c->dicts[e[i].thread];
     const struct tr_view *v = &d->views[e[i].code];
     const char *s = tr_csv_dict_text(d, e[i].code);
-    const uint32_t hash = m->r->ctx->hash_zero ? 0 : (uint32_t)(hash_view(v, s) >> 16);
+    const struct words words = words_of(v);
+    const uint32_t hash = m->r->ctx->hash_zero ? 0 : hash_words(&words, s);
     st = tr_csv_dict_find(all, v, s, hash, e[i].first_row, &m->map[e[i].thread][e[i].code], err);
   }
   tr_mem_free(e, (size_t)n * sizeof *e);

@@ -1,9 +1,9 @@
 /* Cuts text into records and fields exactly as pandas' C tokenizer does.
  *
  * Two ways with one meaning: tr_csv_record_slow walks byte by byte through the states of that tokenizer and takes every
- * option; tr_csv_cut finds separators 64 bytes at a time and hands each record that is not plain (blank or comment lines,
- * doubled quotes, lone carriage returns, text after a closing quote, …) to the slow way. Quotes count only at the start
- * of a field, as in pandas: a"b,c is two fields.
+ * option; tr_csv_cut finds separators 64 bytes at a time and hands each record that is not plain (blank or comment
+ * lines, doubled quotes, lone carriage returns, text after a closing quote, …) to the slow way. Quotes count only at
+ * the start of a field, as in pandas: a"b,c is two fields.
  */
 #include "data/format/csv/csv_int.h"
 #if defined(__SSE2__)
@@ -21,8 +21,8 @@ static uint32_t after_line_end(const char *text, uint32_t q, uint32_t len) {
 }
 
 /* A line without fields ends at q. pandas swallows a separator that follows such a line's lone '\r'. */
-static enum tr_csv_record end_empty_line(const struct tr_csv_dialect *d, const char *text, uint32_t q, uint32_t len, bool eof,
-                                         struct tr_csv_record_out *out) {
+static enum tr_csv_record end_empty_line(const struct tr_csv_dialect *d, const char *text, uint32_t q, uint32_t len,
+                                         bool eof, struct tr_csv_record_out *out) {
   if (text[q] == '\r' && q + 1 == len && !eof) return TR_CSV_MORE;
   out->next = after_line_end(text, q, len);
   if (text[q] == '\r' && out->next == q + 1 && out->next < len && text[out->next] == d->sep) return TR_CSV_ODD;
@@ -30,8 +30,8 @@ static enum tr_csv_record end_empty_line(const struct tr_csv_dialect *d, const c
 }
 
 /* Blank lines, white lines and comment lines. ROW: the record at p is none of these. */
-static enum tr_csv_record line_without_fields(const struct tr_csv_dialect *d, const char *text, uint32_t p, uint32_t len, bool eof,
-                                              struct tr_csv_record_out *out) {
+static enum tr_csv_record line_without_fields(const struct tr_csv_dialect *d, const char *text, uint32_t p,
+                                              uint32_t len, bool eof, struct tr_csv_record_out *out) {
   char c = text[p];
   uint32_t q = p;
   if (c == '\n' || c == '\r') {
@@ -141,8 +141,14 @@ enum tr_csv_record tr_csv_record_slow(const struct tr_csv_dialect *d, char *text
         s = ESCAPED_IN_QUOTED;
       } else if (c == d->quote) {
         s = d->double_quote ? QUOTE_IN_QUOTED : IN_FIELD;
-      } else {
+      } else if (d->escape) {
         push(&w, c);
+      } else { /* all text up to the next quote */
+        const char *z = memchr(text + q, d->quote, len - q);
+        const uint32_t to = z ? (uint32_t)(z - text) : len;
+        if (out->beg) memmove(text + w.to, text + q, to - q);
+        w.to += to - q;
+        q = to - 1;
       }
     } else if (c == '\n' || c == '\r') {
       if (c == '\r' && q + 1 == len && !eof) return TR_CSV_MORE;
@@ -156,8 +162,8 @@ enum tr_csv_record tr_csv_record_slow(const struct tr_csv_dialect *d, char *text
   return end_of_text(&w, s, len, eof);
 }
 
-enum tr_csv_record tr_csv_skip_line(const struct tr_csv_dialect *d, const char *text, uint32_t p, uint32_t len, bool eof,
-                                    uint32_t *next) {
+enum tr_csv_record tr_csv_skip_line(const struct tr_csv_dialect *d, const char *text, uint32_t p, uint32_t len,
+                                    bool eof, uint32_t *next) {
   *next = len;
   if (p >= len) return eof ? TR_CSV_END : TR_CSV_MORE;
   enum state s = START_FIELD;
@@ -262,8 +268,8 @@ static inline uint32_t close_quote(struct finder *f, const struct tr_csv_cursor 
 }
 
 /* The plain record at p. Gives its number of fields and, in *next, where the next record begins; or FAST_SLOW. */
-static inline int record_fast(const struct tr_csv_dialect *d, const struct tr_csv_cursor *c, struct finder *f, uint32_t p,
-                              uint32_t *beg, uint32_t *end, uint32_t *next) {
+static inline int record_fast(const struct tr_csv_dialect *d, const struct tr_csv_cursor *c, struct finder *f,
+                              uint32_t p, uint32_t *beg, uint32_t *end, uint32_t *next) {
   const char *text = c->text;
   const char sep = d->sep, quote = d->quote;
   const int width = c->width;

@@ -35,8 +35,8 @@ struct writer {
 };
 
 void tr_csv_write_options_init(struct tr_csv_write_options *opt) {
-  *opt = (struct tr_csv_write_options){.sep = ',', .quote = '"', .na_rep = "", .line_terminator = "\n", .header = true,
-                                       .quote_newlines = true};
+  *opt = (struct tr_csv_write_options){
+      .sep = ',', .quote = '"', .na_rep = "", .line_terminator = "\n", .header = true, .quote_newlines = true};
 }
 
 /* ------------------------------------------------------------------ the file */
@@ -114,7 +114,10 @@ static enum tr_status style_make(const struct tr_csv_write_options *opt, struct 
   if ((uint8_t)opt->sep >= 128 || (uint8_t)opt->quote >= 128 || !opt->sep || !opt->quote || opt->sep == opt->quote) {
     return tr_unsupported(err, "to_csv: this separator or quote character");
   }
-  *s = (struct tr_csv_style){.sep = opt->sep, .quote = opt->quote, .quoting = opt->quoting, .line_end = opt->line_terminator,
+  *s = (struct tr_csv_style){.sep = opt->sep,
+                             .quote = opt->quote,
+                             .quoting = opt->quoting,
+                             .line_end = opt->line_terminator,
                              .line_end_size = strlen(opt->line_terminator)};
   s->special[(uint8_t)opt->sep] = s->special[(uint8_t)opt->quote] = true;
   for (const char *p = opt->line_terminator; *p; p++) {
@@ -176,8 +179,8 @@ static enum tr_status spread_times(struct tr_csv_out_column *c, struct tr_error 
   return TR_OK;
 }
 
-static enum tr_status column_make(const struct writer *w, const struct tr_array *a, bool level, struct tr_csv_out_column *c,
-                                  struct tr_error *err) {
+static enum tr_status column_make(const struct writer *w, const struct tr_array *a, bool level,
+                                  struct tr_csv_out_column *c, struct tr_error *err) {
   c->array = a;
   c->cell = TR_CSV_CELL_CODES;
   if (a->enc == TR_DICT) {
@@ -201,7 +204,8 @@ static void column_drop(struct tr_csv_out_column *c) {
 /* ------------------------------------------------------------------ rows */
 
 /* A row without a single byte is printed as a quoted empty field. */
-static enum tr_status end_row(const struct tr_csv_style *s, size_t row_begin, struct tr_csv_out *o, struct tr_error *err) {
+static enum tr_status end_row(const struct tr_csv_style *s, size_t row_begin, struct tr_csv_out *o,
+                              struct tr_error *err) {
   TR_TRY(tr_csv_out_room(o, s->line_end_size + 2, err));
   if (o->used == row_begin) {
     o->data[o->used++] = s->quote;
@@ -212,8 +216,8 @@ static enum tr_status end_row(const struct tr_csv_style *s, size_t row_begin, st
   return TR_OK;
 }
 
-static enum tr_status print_block(const struct writer *w, int64_t begin, int64_t end, int *formats, struct tr_csv_out *o,
-                                  struct tr_error *err) {
+static enum tr_status print_block(const struct writer *w, int64_t begin, int64_t end, int *formats,
+                                  struct tr_csv_out *o, struct tr_error *err) {
   for (int k = 0; k < w->n_cols; k++) {
     const struct tr_csv_out_column *c = &w->cols[k];
     const bool time = c->cell == TR_CSV_CELL_DATETIME || c->cell == TR_CSV_CELL_TIMEDELTA;
@@ -296,7 +300,8 @@ done:
   return st;
 }
 
-static enum tr_status prepare(struct writer *w, const struct tr_frame *f, const struct tr_csv_write_options *opt, struct tr_error *err) {
+static enum tr_status prepare(struct writer *w, const struct tr_frame *f, const struct tr_csv_write_options *opt,
+                              struct tr_error *err) {
   void *p;
   if (opt->n_index > 1 && opt->quoting != 0) return tr_unsupported(err, "to_csv: quoting with a MultiIndex");
   if (f->n_cols == 0 && f->n_rows > 0) return tr_unsupported(err, "to_csv: rows without columns");
