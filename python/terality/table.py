@@ -7,6 +7,7 @@ are immutable; every operation makes another.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -156,6 +157,8 @@ class Table(Native):
         self.is_frame = columns is not None
         self._index: Index | None = None
         self._skeleton: Any = None
+        self._owner: tuple[weakref.ref[Table], int] | None = None
+        self.taken: dict[int, SingleBlockManager] = {}
 
     # ---- what is known from the schema
 
@@ -195,8 +198,10 @@ class Table(Native):
         return Table(self.rel, exprs, dtypes, columns, self.current_rows(), None, self.recipe)
 
     def column(self, position: int) -> Table:
-        """Give one column as a Series."""
-        return self.series(self.exprs[position], self.dtypes[position], self.columns[position])
+        """Give one column as a Series that shares its array with the frame once pandas has it (facade finding P4)."""
+        out = self.series(self.exprs[position], self.dtypes[position], self.columns[position])
+        out._owner = (weakref.ref(self), position)
+        return out
 
     def with_name(self, name: Hashable) -> Table:
         return Table(self.rel, self.exprs, self.dtypes, None, self.current_rows(), name, self.recipe)
@@ -355,22 +360,39 @@ class Table(Native):
         return rel.run(), list(range(len(exprs)))
 
     def materialize(self) -> BlockManager | SingleBlockManager:
+        if self.is_frame:
+            return self._materialize_frame()
+        owner = self._owner[0]() if self._owner is not None else None
+        if owner is not None and owner.pin is not None:
+            return owner.pin.iget(self._owner[1])
+        (array,) = self._owned_arrays([0])
+        out = SingleBlockManager.from_array(array, self.index())
+        if owner is not None:
+            owner.taken[self._owner[1]] = out
+        return out
+
+    def _materialize_frame(self) -> BlockManager:
+        """Columns that were given out before keep their arrays: pandas tells by that whose column a Series is."""
+        missing = [i for i in range(len(self.exprs)) if i not in self.taken]
+        made = dict(zip(missing, self._owned_arrays(missing), strict=True))
+        arrays = [made[i] if i in made else self.taken[i].array for i in range(len(self.exprs))]
+        refs = [None if i in made else self.taken[i]._block.refs for i in range(len(self.exprs))]
+        return create_block_manager_from_column_arrays(arrays, [self.columns, self.index()], False, refs)
+
+    def _owned_arrays(self, positions: list[int]) -> list[Any]:
+        """Compute columns as arrays that pandas may write into; row labels of columns come along in the same run."""
         rows = self.rows
         with_rows = self._index is None and isinstance(rows, Keys)
-        exprs = [*self.exprs, *rows.exprs] if with_rows else self.exprs
-        dtypes = [*self.dtypes, *rows.dtypes] if with_rows else self.dtypes
-        n = len(self.exprs)
-        if exprs:
-            arrays = self.arrays(exprs, dtypes)
-            if with_rows:
-                self._index = rows.labels_of(arrays[n:])  # type: ignore[union-attr]
-        else:
-            arrays = []
-        index = self.index()
-        if self.is_frame:
-            values = [writeable(a) for a in arrays[:n]]
-            return create_block_manager_from_column_arrays(values, [self.columns, index], False, [None] * n)
-        return SingleBlockManager.from_array(writeable(arrays[0]), index)
+        exprs = [self.exprs[i] for i in positions]
+        dtypes = [self.dtypes[i] for i in positions]
+        if with_rows:
+            exprs += rows.exprs
+            dtypes += rows.dtypes
+        arrays = self.arrays(exprs, dtypes) if exprs else []
+        n = len(positions)
+        if with_rows:
+            self._index = rows.labels_of(arrays[n:])  # type: ignore[union-attr]
+        return [owned(a) for a in arrays[:n]]
 
     def execute(self) -> None:
         """Compute and keep everything in the engine."""
@@ -381,25 +403,12 @@ class Table(Native):
         return self.flat().rel.explain()
 
 
-def writeable(array: Any) -> Any:
-    """Let numpy write into an array over engine memory: pandas copies first as long as the table's pin lives."""
+def owned(array: Any) -> Any:
+    """Give an array of its own memory in place of one over the engine's: what plans may still read is never written to."""
     plain = getattr(array, "_ndarray", array)
-    if isinstance(plain, np.ndarray) and not plain.flags.writeable:
-        return _engine_writeable(array, plain)
-    return array
-
-
-def _engine_writeable(array: Any, plain: np.ndarray) -> Any:
-    import ctypes
-
-    base = plain
-    size = base.nbytes
-    buffer = (ctypes.c_char * size).from_address(base.ctypes.data)
-    buffer._owner = base  # keeps the engine's array alive
-    values = np.frombuffer(buffer, base.dtype)
-    if plain is array:
-        return values
-    return type(array)._simple_new(values, dtype=array.dtype)
+    if not isinstance(plain, np.ndarray) or plain.flags.writeable:
+        return array
+    return plain.copy() if plain is array else type(array)._simple_new(plain.copy(), dtype=array.dtype)
 
 
 def empty_array(dtype: Any) -> Any:
