@@ -400,7 +400,7 @@ class Table(Native):
         self.rel, self.exprs, self.dtypes, self.rows = table.rel, table.exprs, table.dtypes, table.rows
 
     def explain(self) -> str:
-        return self.flat().rel.explain()
+        return self.flat().rel.explain(optimised=True)
 
 
 def owned(array: Any) -> Any:
@@ -519,6 +519,8 @@ def table_of_arrays(
         rows, level_arrays, level_dtypes = _rows_of_index(rows)
     else:
         level_arrays, level_dtypes = [], []
+    if any(len(array) != n_rows for array in (*arrays, *level_arrays)):
+        raise Fallback("an index of another length")
     rel = _engine.source(_engine.frame(n_rows, (*arrays, *level_arrays)), source)
     exprs = [_engine.col(rel, i) for i in range(len(arrays))]
     if level_arrays:

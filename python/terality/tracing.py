@@ -127,7 +127,7 @@ class GroupColumn:
 
 
 def _check_number(expr: Any) -> None:
-    if not expr.dtype.startswith(("int", "uint", "float")):
+    if expr.dtype not in ("int64", "float64"):
         raise Fallback(f"the function aggregates a {expr.dtype} column")
 
 

@@ -219,7 +219,7 @@ def random_program(seed: int, n_steps: int | None = None) -> Program:
     frames = {f"df{i}": random_frame(random) for i in range(random.choice((1, 1, 2)))}
     with mode("off"), folder() as path, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        world = World(random, new_space({n: f.build() for n, f in frames.items()}, path, True), frames)
+        world = World(random, new_space({n: f.build() for n, f in frames.items()}, path), frames)
         made: list[Step] = []
         wanted = n_steps or random.randint(1, 8)
         makers = [maker for _, maker in STEPS]

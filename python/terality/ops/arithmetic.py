@@ -72,6 +72,10 @@ def _check_operands(op: str, args: tuple[Any, Any], right: Any) -> None:
     a, b = args[0].dtype, args[1].dtype
     if op in COMPARISONS and _kind(a) != _kind(b):
         raise Fallback(f"{op} of {a} and {b}")
+    if op in ("AND", "OR", "XOR") and not a == b == "bool":
+        raise Fallback(f"{op} of {a} and {b}")
+    if op in ("FLOORDIV", "MOD") and b == "bool":
+        raise Fallback(f"{op} by bool")
     if op == "POW" and not a.startswith("float") and not b.startswith("float") and not (type(right) is int and right >= 0):
         raise Fallback("integer powers that may be negative")
 
@@ -340,9 +344,12 @@ def astype_frame(self: DataFrame, dtype: Any, copy: Any = None, errors: str = "r
         for label, one in dtype.items():
             at = table.at(label)
             exprs[at], dtypes[at] = cast(table, exprs[at], dtypes[at], one)
-    else:
-        for at in range(len(exprs)):
-            exprs[at], dtypes[at] = cast(table, exprs[at], dtypes[at], dtype)
+        try:
+            return result(_cast_now(table.frame(exprs, dtypes, table.columns), [e.dtype for e in table.exprs]), self)
+        except (ValueError, TypeError, OverflowError):
+            raise Fallback("a cast that fails, which pandas says of which column") from None
+    for at in range(len(exprs)):
+        exprs[at], dtypes[at] = cast(table, exprs[at], dtypes[at], dtype)
     out = _cast_now(table.frame(exprs, dtypes, table.columns), [e.dtype for e in table.exprs])
     return result(out, self)
 

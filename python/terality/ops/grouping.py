@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
-from pandas import CategoricalDtype, DataFrame, Index, MultiIndex
+from pandas import CategoricalDtype, DataFrame, Index, MultiIndex, StringDtype
 from pandas.core.groupby.generic import DataFrameGroupBy, SeriesGroupBy
 
 from .. import _engine
@@ -278,7 +278,7 @@ def _flat_spec(g: Grouping, func: Any, kwargs: dict[str, Any]) -> list[tuple[Any
 def _spec_labels(g: Grouping, grouped: Any, func: Any, kwargs: dict[str, Any], pairs: list[tuple[Any, str]]) -> Index:
     """Labels of the result: directly for the plain forms, else asked of pandas."""
     columns = g.whole.columns
-    plain = isinstance(columns, Index) and not isinstance(columns, MultiIndex) and columns.is_unique
+    plain = isinstance(columns.dtype, StringDtype) and columns.is_unique
     if plain and isinstance(func, dict) and all(isinstance(f, str) for f in func.values()):
         chosen = Index(list(func), dtype=columns.dtype, name=columns.name)
         return chosen if g.as_index else _with_key_labels(g, chosen)
@@ -502,14 +502,25 @@ def apply(self: DataFrameGroupBy, func: Any, *args: Any, include_groups: bool = 
     out = _engine.node("AGGREGATE", (g.whole.rel,), tuple(made.exprs), n_keys=made.n_keys, items=tuple(made.items),
                        sort=g.sort, dropna=g.dropna)  # fmt: skip
     cols = [_engine.col(out, made.n_keys + i) for i in range(len(made.items))]
-    values = [build(cols) for build in exprs]
+    values = _one_dtype([build(cols) for build in exprs])
     dtypes = [pandas_dtype(v.dtype) for v in values]
     keys = [_engine.col(out, i) for i in range(made.n_keys)]
     columns = Index(list(traced))
     if g.as_index:
         rows = Keys(keys, g.key_dtypes, g.key_names, multi=isinstance(g.by, list) and g.many)
-        return finalize(result(Table(out, values, dtypes, columns, rows).computed()), g.source)
-    table = Table(out, [*keys, *values], [*g.key_dtypes, *dtypes], _with_key_labels(g, columns), Range())
-    return finalize(result(table.computed()), g.source)
+        table = Table(out, values, dtypes, columns, rows).computed()
+    else:
+        columns = _with_key_labels(g, columns)
+        table = Table(out, [*keys, *values], [*g.key_dtypes, *dtypes], columns, Range()).computed()
+    if table.nrows() == 0:
+        raise Fallback("no groups")
+    return finalize(result(table), g.source)
+
+
+def _one_dtype(values: list[Any]) -> list[Any]:
+    """Each group gives one Series, so integers beside floats become float."""
+    if len({v.dtype for v in values}) < 2:
+        return values
+    return [v if v.dtype == "float64" else _engine.op("CAST", (v,), dtype="float64") for v in values]
 
 

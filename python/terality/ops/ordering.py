@@ -201,7 +201,7 @@ def drop_duplicates(self: DataFrame, subset: Any = None, *, keep: Any = "first",
     else:
         raise Fallback(f"subset of type {type(subset).__name__}")
     out = distinct(table, keys, keep)
-    return result(relabelled(out) if ignore_index else out, self)
+    return result(relabelled(out) if ignore_index and table.nrows() else out, self)  # pandas gives back an empty frame
 
 
 @native("Series.drop_duplicates")

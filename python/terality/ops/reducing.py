@@ -34,6 +34,8 @@ def _reduce(self: Series, fn: str, param: int | None, skipna: bool) -> Any:
     table = table_of(self)
     if table.dtypes[0] is None or table.exprs[0].dtype.startswith("category"):
         raise Fallback(f"{fn} of a category")
+    if fn == "sem" and table.exprs[0].dtype == "float32":
+        raise Fallback("sem of float32, which pandas rounds on the way")
     value = scalar_of(reduce_columns(table, fn, [0], param, skipna)[0])
     if isinstance(value, np.floating) and np.isnan(value):
         raise Fallback("a missing result, whose type depends on why it is missing")

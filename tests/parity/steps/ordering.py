@@ -28,7 +28,7 @@ def sorted_rows(w: World) -> Draft | None:
     extra += ", na_position='first'" if w.flip(0.2) else ""
     extra += ", ignore_index=True" if w.flip(0.2) else ""
     return Draft(
-        f"{frame}.sort_values({(keys if len(keys) > 1 or w.flip() else keys[0])!r}{extra}, **STABLE)", (frame,)
+        f"{frame}.sort_values({(keys if len(keys) > 1 or w.flip() else keys[0])!r}{extra}, kind='stable')", (frame,)
     )
 
 
@@ -38,7 +38,7 @@ def sorted_series(w: World) -> Draft | None:
     if source is None:
         return None
     extra = w.choice("", "ascending=False, ", "na_position='first', ", "ignore_index=True, ")
-    return Draft(f"{source}.sort_values({extra}**STABLE)", (w.owner(source),))
+    return Draft(f"{source}.sort_values({extra}kind='stable')", (w.owner(source),))
 
 
 @step(3)
@@ -47,7 +47,7 @@ def sorted_labels(w: World) -> Draft | None:
     if target is None:
         return None
     extra = w.choice("", "", "ascending=False, ", "na_position='first', ", "ignore_index=True, ")
-    return Draft(f"{target}.sort_index({extra}**STABLE)", (target,))
+    return Draft(f"{target}.sort_index({extra}kind='stable')", (target,))
 
 
 @step(3)

@@ -17,23 +17,28 @@ def shown(w: World) -> Draft | None:
     return Draft(f"{target}.to_string()", (target,))
 
 
+def _measured(w: World, frame: str) -> bool:
+    """Text is measured in Arrow buffers, which depend on how they came about, and so is an index in use."""
+    return not w.labels(frame, "str", "category", "other") and type(w.space[frame].index) is pd.RangeIndex
+
+
 @step(1)
 def summary(w: World) -> Draft | None:
     frame = w.frame()
     if frame is None:
         return None
-    arguments = w.choice(
-        "memory_usage=False", "verbose=True, memory_usage=False", "show_counts=True, memory_usage=False", ""
-    )
-    return Draft(f"info({frame}{', ' + arguments if arguments else ''})", (frame,))
+    arguments = w.choice("", "verbose=True", "show_counts=True", "max_cols=2", "verbose=False")
+    if not _measured(w, frame):
+        arguments = f"{arguments}, memory_usage=False".removeprefix(", ")
+    return Draft(f"info({frame}, {arguments})", (frame,))
 
 
 @step(1)
 def memory(w: World) -> Draft | None:
     frame = w.frame()
-    return (
-        None if frame is None else Draft(f"{frame}.memory_usage({w.choice('', 'index=False', 'deep=True')})", (frame,))
-    )
+    if frame is None or not _measured(w, frame):
+        return None
+    return Draft(f"{frame}.memory_usage({w.choice('', 'index=False', 'deep=True')})", (frame,))
 
 
 @step(3)
