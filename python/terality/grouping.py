@@ -117,6 +117,7 @@ def frame_groupby(
     self: DataFrame,
     by: Any = None,
     level: Any = None,
+    *args: Any,
     as_index: bool = True,
     sort: bool = True,
     group_keys: bool = True,
@@ -124,6 +125,8 @@ def frame_groupby(
     dropna: bool = True,
 ) -> DataFrameGroupBy:
     """Group by one or several column labels."""
+    if args:
+        raise Fallback("positional flags")
     if level is not None or by is None:
         raise Fallback("level" if level is not None else "by=None")
     if not all(isinstance(flag, bool) for flag in (as_index, sort, group_keys, observed, dropna)):

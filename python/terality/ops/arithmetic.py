@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pandas import CategoricalDtype, DataFrame, Index, Series
+from pandas.api.extensions import no_default
 from pandas.api.types import pandas_dtype as parse_dtype
 from pandas.errors import IntCastingNaNError
 
@@ -319,11 +320,11 @@ def _cast_now(table: Table, old_names: list[str]) -> Table:
 
 
 @native("Series.astype")
-def astype_series(self: Series, dtype: Any, copy: Any = None, errors: str = "raise") -> Series:
+def astype_series(self: Series, dtype: Any, copy: Any = no_default, errors: str = "raise") -> Series:
     """Serve astype between the engine's dtypes."""
-    refuse(errors=(errors, "raise"))
-    if isinstance(dtype, dict):
-        raise Fallback("dtype of type dict")
+    refuse(errors=(errors, "raise"), copy=(copy, no_default))
+    if isinstance(dtype, (dict, Series)):
+        raise Fallback(f"dtype of type {type(dtype).__name__}")
     table = table_of(self)
     expr, target = cast(table, table.exprs[0], table.dtypes[0], dtype)
     out = _cast_now(table.series(expr, target, self._name), [table.exprs[0].dtype])
@@ -331,9 +332,9 @@ def astype_series(self: Series, dtype: Any, copy: Any = None, errors: str = "rai
 
 
 @native("DataFrame.astype")
-def astype_frame(self: DataFrame, dtype: Any, copy: Any = None, errors: str = "raise") -> DataFrame:
+def astype_frame(self: DataFrame, dtype: Any, copy: Any = no_default, errors: str = "raise") -> DataFrame:
     """Serve astype of all columns, or of some by a dict."""
-    refuse(errors=(errors, "raise"))
+    refuse(errors=(errors, "raise"), copy=(copy, no_default))
     table = table_of(self)
     if isinstance(dtype, Series):
         raise Fallback("dtype of type Series")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pandas import CategoricalDtype, DataFrame, Index, MultiIndex, Series
+from pandas.api.extensions import no_default
 
 from .. import _engine
 from ..dtypes import pandas_dtype
@@ -77,12 +78,18 @@ def _merge_labels(left: Table, right: Table, on: Any, left_on: Any, right_on: An
     return _labels_list(left_on), _labels_list(right_on)
 
 
+def _named_rows(table: Table, *keys: Any) -> bool:
+    """Tell whether a key names row labels of a table."""
+    wanted = [label for key in keys for label in (key if isinstance(key, list) else [key])]
+    return any(name is not None and any(name is w or name == w for w in wanted if isinstance(w, Hashable)) for name in table.index_names)
+
+
 def merged(left: Table, right: Table, how: str, on: Any, left_on: Any, right_on: Any, sort: bool, suffixes: Any) -> Table:
     """Give the merge of two tables by columns."""
     for table in (left, right):
         if isinstance(table.columns, MultiIndex) or not table.columns.is_unique:
             raise Fallback("column labels that are not plain and unique")
-        if any(name is not None and name in (on, left_on, right_on) for name in table.index_names):
+        if _named_rows(table, on, left_on, right_on):
             raise Fallback("keys that name row labels")
     try:
         labels = left.skeleton().merge(
@@ -142,13 +149,13 @@ def merge(
     right_index: bool = False,
     sort: bool = False,
     suffixes: Any = ("_x", "_y"),
-    copy: Any = None,
+    copy: Any = no_default,
     indicator: Any = False,
     validate: Any = None,
 ) -> DataFrame:
     """Serve merge by columns in all kinds."""
     refuse(left_index=(left_index, False), right_index=(right_index, False), indicator=(indicator, False), validate=(validate, None),
-           how=(how, *HOWS), sort=(sort, True, False))  # fmt: skip
+           how=(how, *HOWS), sort=(sort, True, False), copy=(copy, no_default))  # fmt: skip
     if type(left) is not DataFrame or type(right) is not DataFrame:
         raise Fallback("merge of something else than two frames")
     out = merged(table_of(left), table_of(right), how, on, left_on, right_on, sort, suffixes)
@@ -171,12 +178,13 @@ def concat(
     levels: Any = None,
     names: Any = None,
     verify_integrity: bool = False,
-    sort: Any = False,
-    copy: Any = None,
+    sort: Any = no_default,
+    copy: Any = no_default,
+    union_categories: Any = False,
 ) -> Any:
     """Serve one-below-another concat of frames (or Series) with the same columns."""
-    refuse(axis=(axis, 0, "index"), levels=(levels, None), verify_integrity=(verify_integrity, False), sort=(sort, False),
-           join=(join, "outer", "inner"))  # fmt: skip
+    refuse(axis=(axis, 0, "index"), levels=(levels, None), verify_integrity=(verify_integrity, False), sort=(sort, False, no_default),
+           join=(join, "outer", "inner"), copy=(copy, no_default), union_categories=(union_categories, False))  # fmt: skip
     if not isinstance(objs, (list, tuple)) or not objs or any(type(o) is not type(objs[0]) for o in objs):
         raise Fallback("objects of several types")
     if type(objs[0]) not in (DataFrame, Series) or any(o._attrs for o in objs):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pandas import DataFrame, MultiIndex, Series
+from pandas.api.extensions import no_default
 
 from .. import _engine
 from ..dtypes import pandas_dtype
@@ -35,9 +36,9 @@ def _ascending_list(ascending: Any, n: int) -> list[bool]:
     raise Fallback("ascending of another form")
 
 
-def _sort_checks(axis: Any, inplace: bool, kind: str, na_position: str, key: Any) -> None:
-    refuse(axis=(axis, 0, "index"), inplace=(inplace, False), key=(key, None), na_position=(na_position, "first", "last"),
-           kind=(kind, "quicksort", "stable", "mergesort", "heapsort"))  # fmt: skip
+def _sort_checks(axis: Any, inplace: Any, kind: str, na_position: str, key: Any, ignore_index: Any) -> None:
+    refuse(axis=(axis, 0, "index"), inplace=(inplace, no_default), key=(key, None), na_position=(na_position, "first", "last"),
+           kind=(kind, "quicksort", "stable", "mergesort", "heapsort"), ignore_index=(ignore_index, True, False))  # fmt: skip
 
 
 @native("DataFrame.sort_values")
@@ -47,14 +48,14 @@ def sort_values(
     *,
     axis: Any = 0,
     ascending: Any = True,
-    inplace: bool = False,
+    inplace: Any = no_default,
     kind: str = "quicksort",
     na_position: str = "last",
     ignore_index: bool = False,
     key: Any = None,
 ) -> DataFrame:
     """Serve sorting rows by columns; always stable."""
-    _sort_checks(axis, inplace, kind, na_position, key)
+    _sort_checks(axis, inplace, kind, na_position, key, ignore_index)
     table = table_of(self)
     labels = by if isinstance(by, list) else [by]
     table.skeleton().sort_values(by, ascending=ascending)  # pandas' errors
@@ -74,14 +75,14 @@ def sort_series(
     *,
     axis: Any = 0,
     ascending: Any = True,
-    inplace: bool = False,
+    inplace: Any = no_default,
     kind: str = "quicksort",
     na_position: str = "last",
     ignore_index: bool = False,
     key: Any = None,
 ) -> Series:
     """Serve sorting a column; always stable."""
-    _sort_checks(axis, inplace, kind, na_position, key)
+    _sort_checks(axis, inplace, kind, na_position, key, ignore_index)
     table = table_of(self)
     out = ordered(table, table.exprs, [not a for a in _ascending_list(ascending, 1)], na_position == "first")
     return result(relabelled(out) if ignore_index else out, self)
@@ -94,7 +95,7 @@ def sort_index(
     axis: Any = 0,
     level: Any = None,
     ascending: Any = True,
-    inplace: bool = False,
+    inplace: Any = no_default,
     kind: str = "quicksort",
     na_position: str = "last",
     sort_remaining: bool = True,
@@ -102,7 +103,7 @@ def sort_index(
     key: Any = None,
 ) -> Any:
     """Serve sorting rows by their labels, of one or several levels."""
-    _sort_checks(axis, inplace, kind, na_position, key)
+    _sort_checks(axis, inplace, kind, na_position, key, ignore_index)
     refuse(level=(level, None), sort_remaining=(sort_remaining, True))
     table = table_of(self)
     rows = table.current_rows()
@@ -184,10 +185,10 @@ def distinct(table: Table, keys: list[Any], keep: Any) -> Table:
 
 
 @native("DataFrame.drop_duplicates")
-def drop_duplicates(self: DataFrame, subset: Any = None, *, keep: Any = "first", inplace: bool = False,
+def drop_duplicates(self: DataFrame, subset: Any = None, *, keep: Any = "first", inplace: Any = no_default,
                     ignore_index: bool = False) -> DataFrame:  # fmt: skip
     """Serve drop_duplicates by all or some columns."""
-    refuse(inplace=(inplace, False))
+    refuse(inplace=(inplace, no_default), ignore_index=(ignore_index, True, False))
     table = table_of(self)
     table.skeleton().drop_duplicates(subset, keep=keep)  # pandas' errors
     if isinstance(table.columns, MultiIndex) or not table.columns.is_unique or not len(table.exprs):
@@ -205,9 +206,9 @@ def drop_duplicates(self: DataFrame, subset: Any = None, *, keep: Any = "first",
 
 
 @native("Series.drop_duplicates")
-def drop_duplicates_series(self: Series, *, keep: Any = "first", inplace: bool = False, ignore_index: bool = False) -> Series:
+def drop_duplicates_series(self: Series, *, keep: Any = "first", inplace: Any = no_default, ignore_index: bool = False) -> Series:
     """Serve drop_duplicates of a column."""
-    refuse(inplace=(inplace, False))
+    refuse(inplace=(inplace, no_default), ignore_index=(ignore_index, True, False))
     table = table_of(self)
     out = distinct(table, list(table.exprs), keep)
     return result(relabelled(out) if ignore_index else out, self)
@@ -269,10 +270,10 @@ for _fn in ("cumsum", "cumprod", "cummin", "cummax"):
 
 
 @native("Series.shift")
-def shift(self: Series, periods: Any = 1, freq: Any = None, axis: Any = 0, fill_value: Any = None, suffix: Any = None) -> Series:
+def shift(self: Series, periods: Any = 1, freq: Any = None, axis: Any = 0, fill_value: Any = no_default, suffix: Any = None) -> Series:
     """Serve shift by a number of rows."""
     refuse(freq=(freq, None), axis=(axis, 0), suffix=(suffix, None))
-    if type(periods) is not int or fill_value is not None or periods == 0:
+    if type(periods) is not int or fill_value is not no_default or periods == 0:
         raise Fallback("shift with these arguments")
     kind = table_of(self).exprs[0].dtype
     if kind == "bool":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandas import DataFrame, Index, MultiIndex, Series
+from pandas.api.extensions import no_default
 from pandas.core.dtypes.common import is_bool
 
 from .. import _engine, native as native_module
@@ -251,11 +252,11 @@ def drop(
     index: Any = None,
     columns: Any = None,
     level: Any = None,
-    inplace: bool = False,
+    inplace: Any = no_default,
     errors: str = "raise",
 ) -> Any:
     """Serve dropping columns by label."""
-    refuse(index=(index, None), level=(level, None), inplace=(inplace, False))
+    refuse(index=(index, None), level=(level, None), inplace=(inplace, no_default))
     if labels is not None and columns is None and axis in (1, "columns"):
         columns = labels
     elif labels is not None:
@@ -284,7 +285,7 @@ def rename(self: DataFrame, mapper: Any = None, **kwargs: Any) -> DataFrame:
     """Serve renaming columns: the labels are asked of pandas."""
     if mapper is not None and kwargs.get("axis") not in (1, "columns"):
         raise Fallback("renaming rows")
-    if kwargs.get("index") is not None or kwargs.get("inplace") or kwargs.get("level") is not None:
+    if kwargs.get("index") is not None or "inplace" in kwargs or "copy" in kwargs or kwargs.get("level") is not None:
         raise Fallback("renaming rows or in place")
     table = table_of(self)
     labels = table.skeleton().rename(mapper, **kwargs).columns
@@ -330,14 +331,14 @@ def reset_index(
     level: Any = None,
     *,
     drop: bool = False,
-    inplace: bool = False,
+    inplace: Any = no_default,
     col_level: Any = 0,
     col_fill: Any = "",
-    allow_duplicates: Any = None,
+    allow_duplicates: Any = False,
     names: Any = None,
 ) -> DataFrame:
     """Serve moving all row labels to columns, or dropping them."""
-    refuse(level=(level, None), inplace=(inplace, False), names=(names, None), col_level=(col_level, 0), col_fill=(col_fill, ""))
+    refuse(level=(level, None), inplace=(inplace, no_default), allow_duplicates=(allow_duplicates, False), names=(names, None), col_level=(col_level, 0), col_fill=(col_fill, ""))
     table = table_of(self)
     if drop:
         return result(relabelled(table), self)
@@ -362,17 +363,17 @@ def unindexed(table: Table) -> Table:
 
 
 @native("Series.reset_index")
-def reset_index_series(self: Series, level: Any = None, *, drop: bool = False, name: Any = None, inplace: bool = False,
+def reset_index_series(self: Series, level: Any = None, *, drop: bool = False, name: Any = no_default, inplace: Any = no_default,
                        allow_duplicates: bool = False) -> Any:  # fmt: skip
     """Serve moving all row labels to columns, or dropping them."""
-    refuse(level=(level, None), inplace=(inplace, False))
+    refuse(level=(level, None), inplace=(inplace, no_default), allow_duplicates=(allow_duplicates, False))
     table = table_of(self)
     if drop:
         return result(relabelled(table), self)
-    if name is not None and not isinstance(name, str):
+    if name is not no_default and not isinstance(name, str):
         raise Fallback("name")
     skeleton = table.skeleton()
-    labels = (skeleton.reset_index() if name is None else skeleton.reset_index(name=name)).columns
+    labels = (skeleton.reset_index() if name is no_default else skeleton.reset_index(name=name)).columns
     table = table.numbered()
     rows = table.current_rows()
     return result(relabelled(table).frame([*rows.exprs, *table.exprs], [*rows.dtypes, *table.dtypes], labels), self)
@@ -385,11 +386,11 @@ def set_index(
     *,
     drop: bool = True,
     append: bool = False,
-    inplace: bool = False,
-    verify_integrity: bool = False,
+    inplace: Any = no_default,
+    verify_integrity: Any = no_default,
 ) -> DataFrame:
     """Serve labelling rows by columns."""
-    refuse(append=(append, False), inplace=(inplace, False), verify_integrity=(verify_integrity, False))
+    refuse(append=(append, False), inplace=(inplace, no_default), verify_integrity=(verify_integrity, no_default))
     labels = keys if isinstance(keys, list) else [keys]
     if not all(isinstance(label, (str, int)) for label in labels):
         raise Fallback("keys that are not labels")
@@ -430,15 +431,12 @@ def loc(self: Any, key: Any) -> Any:
 
 
 @native("DataFrame.dropna")
-def dropna(self: DataFrame, *, axis: Any = 0, how: Any = None, thresh: Any = None, subset: Any = None, inplace: bool = False,
-           ignore_index: bool = False) -> DataFrame:  # fmt: skip
+def dropna(self: DataFrame, *, axis: Any = 0, how: Any = no_default, thresh: Any = no_default, subset: Any = None,
+           inplace: Any = no_default, ignore_index: bool = False) -> DataFrame:  # fmt: skip
     """Serve dropping rows with any (or all) missing values."""
-    refuse(axis=(axis, 0, "index"), thresh=(thresh, None), inplace=(inplace, False))
-    if how is not None and how not in ("any", "all") and type(how) is not str:
-        how = None
+    refuse(axis=(axis, 0, "index"), thresh=(thresh, no_default), inplace=(inplace, no_default), how=(how, no_default, "any", "all"),
+           ignore_index=(ignore_index, True, False))  # fmt: skip
     table = table_of(self)
-    if how not in (None, "any", "all"):
-        raise Fallback(f"how={how!r}")
     if isinstance(subset, tuple) or (isinstance(subset, list) and any(label not in table.columns for label in subset)):
         raise Fallback("labels that are not there")
     labels = subset if isinstance(subset, list) else None if subset is None else [subset]
@@ -459,9 +457,9 @@ def dropna(self: DataFrame, *, axis: Any = 0, how: Any = None, thresh: Any = Non
 
 
 @native("Series.dropna")
-def dropna_series(self: Series, *, axis: Any = 0, inplace: bool = False, how: Any = None, ignore_index: bool = False) -> Series:
+def dropna_series(self: Series, *, axis: Any = 0, inplace: Any = no_default, how: Any = None, ignore_index: bool = False) -> Series:
     """Serve dropping missing values."""
-    refuse(axis=(axis, 0, "index"), inplace=(inplace, False), how=(how, None))
+    refuse(axis=(axis, 0, "index"), inplace=(inplace, no_default), how=(how, None), ignore_index=(ignore_index, True, False))
     table = table_of(self)
     if table.exprs[0].maybe_null:
         table = filtered(table, _engine.op("NOTNA", (table.exprs[0],)))

@@ -75,24 +75,25 @@ for _name, _op in (("strip", "STR_STRIP"), ("lstrip", "STR_LSTRIP"), ("rstrip", 
 
 
 @native("StringMethods.contains")
-def contains(self: Any, pat: Any, case: bool = True, flags: int = 0, na: Any = None, regex: bool = True) -> Series:
+def contains(self: Any, pat: Any, case: bool = True, flags: int = 0, na: Any = no_default, regex: bool = True) -> Series:
     """Serve contains of a literal or a pattern of the common subset."""
-    refuse(case=(case, True, False), flags=(flags, 0), regex=(regex, True, False))
-    if type(pat) is not str or na not in (None, False) and na is not no_default:
-        raise Fallback("pat or na")
+    refuse(case=(case, True, False), flags=(flags, 0), regex=(regex, True, False), na=(na, no_default, None, False))
+    if type(pat) is not str:
+        raise Fallback("pat")
     if regex and not any(c in r".^$*+?{}[]\|()" for c in pat):
         regex = False
     out = _apply(self, "STR_CONTAINS", ((REGEX if regex else 0) | (0 if case else IGNORE_CASE),), pat)
-    if not case:
+    if not case or (regex and "\\" in pat):
         out = finalize(result(table_of(out).fixed()), self._data)  # values outside ASCII are pandas' business
     return out
 
 
 def _register_end(name: str, op: str) -> None:
     @native(f"StringMethods.{name}")
-    def end(self: Any, pat: Any, na: Any = None) -> Series:
-        if type(pat) is not str or (na is not None and na is not no_default and na is not False):
-            raise Fallback("pat or na")
+    def end(self: Any, pat: Any, na: Any = no_default) -> Series:
+        refuse(na=(na, no_default, None, False))
+        if type(pat) is not str:
+            raise Fallback("pat")
         return _apply(self, op, (), pat)
 
     end.__doc__ = f"Serve .str.{name}."
