@@ -67,8 +67,8 @@ class Recorder:
         report = yield
         if report.failed and call.excinfo is not None and call.excinfo.traceback:
             last = call.excinfo.traceback[-1]  # hidden frames included: the report shows the test's own line
-            raised = f"{'/'.join(str(last.path).rsplit('/', 2)[1:])}:{last.lineno + 1} `{str(last.statement).strip()}`"
-            report.raised = raised[:160]
+            text = "" if last.frame.code.fullsource is None else str(last.statement).strip()  # compiled code has none
+            report.raised = f"{'/'.join(str(last.path).rsplit('/', 2)[1:])}:{last.lineno + 1} `{text}`"[:160]
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
