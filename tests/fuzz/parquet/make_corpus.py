@@ -34,7 +34,9 @@ def main() -> None:
         for version in ("1.0", "2.0"):
             pq.write_table(table(40), OUT / f"{codec}-v{version[0]}", compression=codec, data_page_version=version)
     pq.write_table(table(40), OUT / "plain-groups", use_dictionary=False, row_group_size=7, write_statistics=False)
-    pq.write_table(table(300), OUT / "fallback", dictionary_pagesize_limit=20, data_page_size=64, data_page_version="2.0")
+    pq.write_table(
+        table(300), OUT / "fallback", dictionary_pagesize_limit=20, data_page_size=64, data_page_version="2.0"
+    )
     pq.write_table(table(0), OUT / "empty")
     i96 = pa.table({"t": pa.array([1, None, 3], pa.timestamp("us"))})
     pq.write_table(i96, OUT / "int96", use_deprecated_int96_timestamps=True)

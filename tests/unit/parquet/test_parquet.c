@@ -1,19 +1,19 @@
 /* Parquet files written and read again: every dtype, missing values, slices, row groups, codecs, thread counts, hash
- * collisions, failing allocations, what errors say and leave behind. (That others read our files and we theirs is tested
- * with pyarrow and DuckDB in tests/parity.)
+ * collisions, failing allocations, what errors say and leave behind. (That others read our files and we theirs is
+ * tested by peers.py.)
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include "base/mem.h"
 #include "data/format/parquet/parquet.h"
+#include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -53,7 +53,8 @@ static int teardown(void **state) {
   return 0;
 }
 
-static const char *const words[] = {"", "a", "exactly12byt", "thirteen byte", "a text of more than twelve bytes", "\xc3\xa9"};
+static const char *const words[] = {"",        "a", "exactly12byt", "thirteen byte", "a text of more than twelve bytes",
+                                    "\xc3\xa9"};
 enum { N_WORDS = 6 };
 
 static struct tr_array *make_text(int64_t n, bool distinct, bool missing) {
@@ -76,7 +77,8 @@ static struct tr_array *make_text(int64_t n, bool distinct, bool missing) {
 static struct tr_array *make_codes(struct tr_dtype dtype, struct tr_array *dict, int64_t n, bool missing) {
   struct tr_array *a;
   assert_int_equal(tr_array_new_dict(dtype, n, dict, &a, &err), TR_OK);
-  for (int64_t i = 0; i < n; i++) ((int32_t *)tr_array_data(a))[i] = missing && i % 4 == 1 ? -1 : (int32_t)(i * 5 % dict->length);
+  for (int64_t i = 0; i < n; i++)
+    ((int32_t *)tr_array_data(a))[i] = missing && i % 4 == 1 ? -1 : (int32_t)(i * 5 % dict->length);
   tr_array_unref(dict);
   return a;
 }
@@ -180,7 +182,8 @@ static void round_trip(struct tr_frame *frame, int64_t begin, int64_t n, const s
   struct tr_frame *part = frame, *back;
   struct tr_array *cols[N_COLS];
   struct tr_parquet_file *f;
-  for (int i = 0; i < frame->n_cols; i++) assert_int_equal(tr_array_slice(frame->cols[i], begin, n, &cols[i], &err), TR_OK);
+  for (int i = 0; i < frame->n_cols; i++)
+    assert_int_equal(tr_array_slice(frame->cols[i], begin, n, &cols[i], &err), TR_OK);
   assert_int_equal(tr_frame_new(n, frame->n_cols, cols, &part, &err), TR_OK);
   for (int i = 0; i < frame->n_cols; i++) tr_array_unref(cols[i]);
   assert_int_equal(tr_parquet_write(&ctx, path, part, make_names(), opt, &err), TR_OK);
@@ -203,7 +206,8 @@ static void test_round_trip(void **state) {
   for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
     struct tr_frame *f = make_frame(sizes[s]);
     for (int codec = TR_CODEC_NONE; codec <= TR_CODEC_ZSTD; codec++) {
-      struct tr_parquet_write_options opt = {.codec = (enum tr_codec)codec, .row_group_rows = codec == TR_CODEC_GZIP ? 7 : 0};
+      struct tr_parquet_write_options opt = {.codec = (enum tr_codec)codec,
+                                             .row_group_rows = codec == TR_CODEC_GZIP ? 7 : 0};
       ctx.threads = codec % 2 + 1;
       round_trip(f, 0, sizes[s], &opt);
     }
@@ -246,7 +250,8 @@ static void test_many_texts(void **state) {
 static void test_statistics(void **state) {
   (void)state;
   struct tr_frame *f = make_frame(100);
-  struct tr_parquet_write_options opt = {.codec = TR_CODEC_SNAPPY, .row_group_rows = 60, .pandas_metadata = "{\"a\": 1}"};
+  struct tr_parquet_write_options opt = {
+      .codec = TR_CODEC_SNAPPY, .row_group_rows = 60, .pandas_metadata = "{\"a\": 1}"};
   assert_int_equal(tr_parquet_write(&ctx, path, f, make_names(), &opt, &err), TR_OK);
   struct tr_parquet_file *file;
   assert_int_equal(tr_parquet_open(path, &file, &err), TR_OK);
@@ -336,9 +341,11 @@ static void test_open_errors(void **state) {
   put_file("PAR1", 4);
   expect_open(TR_EXC_ARROW_INVALID, 0, "Parquet file size is 4 bytes, smaller than the minimum file footer (8 bytes)");
   put_file("a,b\n1,2\n3,4\n5,6\n", 16);
-  expect_open(TR_EXC_ARROW_INVALID, 0, "Parquet magic bytes not found in footer. Either the file is corrupted or this is not a parquet file.");
+  expect_open(TR_EXC_ARROW_INVALID, 0,
+              "Parquet magic bytes not found in footer. Either the file is corrupted or this is not a parquet file.");
   put_file("PAR1aaaa\xff\xff\xff\x7fPAR1", 16);
-  expect_open(TR_EXC_ARROW_INVALID, 0, "Parquet file size is 16 bytes, smaller than the size reported by footer's (2147483647bytes)");
+  expect_open(TR_EXC_ARROW_INVALID, 0,
+              "Parquet file size is 16 bytes, smaller than the size reported by footer's (2147483647bytes)");
   put_file("PAR1\0\0\0\0PAR1", 12);
   expect_open(TR_EXC_OS, 0, "Couldn't deserialize thrift: No more data to read.");
   unlink(path);

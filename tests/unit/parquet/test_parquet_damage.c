@@ -1,15 +1,15 @@
 /* Damaged files: every byte of small files changed in three ways, and every truncation, must give an error or an answer
- * of the right shape. Takes the folder of small files and, if it is there, one with the parquet-testing files, which are
- * only read whole.
+ * of the right shape. Takes the folder of small files and, if it is there, one with the parquet-testing files, which
+ * are only read whole.
  */
+#include "base/mem.h"
+#include "data/format/parquet/parquet.h"
+#include <cmocka.h>
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include "base/mem.h"
-#include "data/format/parquet/parquet.h"
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -52,7 +52,8 @@ static int read_all(const char *path) {
     assert_int_equal(a->length, f->n_rows);
     if (a->enc == TR_DICT) {
       check_views(a->dict);
-      for (int64_t r = 0; r < a->length; r++) assert_true(tr_array_codes(a)[r] >= -1 && tr_array_codes(a)[r] < a->dict->length);
+      for (int64_t r = 0; r < a->length; r++)
+        assert_true(tr_array_codes(a)[r] >= -1 && tr_array_codes(a)[r] < a->dict->length);
     } else if (a->dtype.kind == TR_STR) {
       check_views(a);
     }

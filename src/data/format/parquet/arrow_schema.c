@@ -1,12 +1,13 @@
 /* ARROW:schema, the Arrow schema that pyarrow keeps beside Parquet's: a base64 IPC message with a FlatBuffers table.
  *
  * We read from it what Parquet's own types cannot say: which int64 is a timedelta, which text is a category, which
- * field is an extension type or has a time zone. Only top-level fields matter. Every offset is checked.
+ * field is an extension type. (A time zone shows in Parquet's own type too.) Only top-level fields matter. Every offset
+ * is checked.
  */
 #include "data/format/parquet/parquet_int.h"
 #include <string.h>
 
-enum { ARROW_TIMESTAMP = 10, ARROW_DURATION = 18 };
+enum { ARROW_DURATION = 18 };
 
 struct flat {
   const uint8_t *data;
@@ -63,8 +64,8 @@ static bool has_key(const struct flat *b, size_t field, const char *key) {
   return false;
 }
 
-static enum tr_status read_field(struct tr_parquet_file *f, const struct flat *b, size_t field, struct pq_arrow_field *out,
-                                 struct tr_error *err) {
+static enum tr_status read_field(struct tr_parquet_file *f, const struct flat *b, size_t field,
+                                 struct pq_arrow_field *out, struct tr_error *err) {
   static const char extension[] = "ARROW:extension:name";
   size_t len = 0;
   const char *name = flat_string(b, flat_slot(b, field, 0), &len);
@@ -81,10 +82,7 @@ static enum tr_status read_field(struct tr_parquet_file *f, const struct flat *b
     at = flat_slot(b, dictionary, 2);
     out->ordered = at && flat_u8(b, at);
   }
-  if (type == ARROW_TIMESTAMP) {
-    const char *zone = flat_string(b, flat_slot(b, table, 1), &len);
-    out->zoned = zone && len > 0;
-  } else if (type == ARROW_DURATION) {
+  if (type == ARROW_DURATION) {
     at = flat_slot(b, table, 0);
     unsigned unit = at ? flat_u16(b, at) : 1; /* milliseconds are the default */
     out->duration = unit <= TR_NS && !dictionary;

@@ -74,7 +74,10 @@ static size_t vector(struct pq_out *o, uint32_t n) {
 static int type_of(struct tr_dtype d) {
   if (tr_kind_is_int(d.kind)) return T_INT;
   if (tr_kind_is_float(d.kind)) return T_FLOAT;
-  return d.kind == TR_BOOL ? T_BOOL : d.kind == TR_DATETIME ? T_TIMESTAMP : d.kind == TR_TIMEDELTA ? T_DURATION : T_UTF8;
+  return d.kind == TR_BOOL        ? T_BOOL
+         : d.kind == TR_DATETIME  ? T_TIMESTAMP
+         : d.kind == TR_TIMEDELTA ? T_DURATION
+                                  : T_UTF8;
 }
 
 static size_t int_table(struct pq_out *o, int bits, bool is_signed) {
@@ -113,7 +116,8 @@ static void base64(struct pq_out *o, const uint8_t *p, size_t n) {
   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (size_t i = 0; i < n; i += 3) {
     uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
-    char text[4] = {digits[v >> 18], digits[v >> 12 & 63], i + 1 < n ? digits[v >> 6 & 63] : '=', i + 2 < n ? digits[v & 63] : '='};
+    char text[4] = {digits[v >> 18], digits[v >> 12 & 63], i + 1 < n ? digits[v >> 6 & 63] : '=',
+                    i + 2 < n ? digits[v & 63] : '='};
     pq_out_bytes(o, text, 4);
   }
 }
@@ -129,7 +133,8 @@ void pq_arrow_schema_write(struct pq_out *o, const struct tr_frame *f, const cha
   patch(&b, m[2], table(&b, (struct fb_slot[]){{0, 0}, {4, 0}}, 2, s));
   size_t fields = vector(&b, (uint32_t)f->n_cols);
   patch(&b, s[1], fields);
-  for (int i = 0; i < f->n_cols && !b.failed; i++) patch(&b, fields + 4 + 4 * (size_t)i, field(&b, f->cols[i], names[i]));
+  for (int i = 0; i < f->n_cols && !b.failed; i++)
+    patch(&b, fields + 4 + 4 * (size_t)i, field(&b, f->cols[i], names[i]));
   pad(&b, 8);
   if (!b.failed) {
     uint32_t size = (uint32_t)(b.size - 8);

@@ -19,7 +19,8 @@ static bool gunzip(struct pq_codec *c, const uint8_t *in, size_t n, uint8_t *out
   if (!c->inflate) return false;
   do {
     size_t used = 0, made = 0;
-    if (libdeflate_gzip_decompress_ex(c->inflate, in, n, out, out_n, &used, &made) != LIBDEFLATE_SUCCESS || used == 0) return false;
+    if (libdeflate_gzip_decompress_ex(c->inflate, in, n, out, out_n, &used, &made) != LIBDEFLATE_SUCCESS || used == 0)
+      return false;
     in += used;
     n -= used;
     out += made;

@@ -33,7 +33,8 @@ struct pq_rle {
 };
 
 bool pq_rle_open(struct pq_rle *r, const uint8_t *p, size_t n, int bit_width);
-/* The next at most `max` values: repeated (and consumed), or packed (to be fetched by pq_rle_packed). False at the end. */
+/* The next at most `max` values: repeated (and consumed), or packed (to be fetched by pq_rle_packed). False at the end.
+ */
 bool pq_rle_run(struct pq_rle *r, int64_t max, int64_t *n, uint32_t *value, bool *repeated);
 void pq_rle_packed(struct pq_rle *r, int64_t n, uint32_t *out);
 bool pq_rle_values(struct pq_rle *r, int64_t n, uint32_t *out);
@@ -59,10 +60,10 @@ void pq_scratch_free(struct pq_scratch *s);
 struct pq_page {
   int type, encoding;
   bool v2, compressed;
-  int64_t n_values;       /* rows: values and missing ones */
-  int64_t n_valid;        /* set by pq_page_body */
-  const uint8_t *valid;   /* a byte per row, or NULL when none is missing */
-  const uint8_t *data;    /* values; readable 64 bytes past the end */
+  int64_t n_values;     /* rows: values and missing ones */
+  int64_t n_valid;      /* set by pq_page_body */
+  const uint8_t *valid; /* a byte per row, or NULL when none is missing */
+  const uint8_t *data;  /* values; readable 64 bytes past the end */
   size_t size;
   size_t raw_size, body_size; /* stored and decompressed bytes */
   int level_encoding;
@@ -86,10 +87,12 @@ void pq_cursor_open(struct pq_cursor *c, const struct tr_parquet_file *f, int ro
 /* Next data or dictionary page: header only. False in *more after the last row. */
 TR_MUST_USE enum tr_status pq_cursor_next(struct pq_cursor *c, struct pq_page *page, bool *more, struct tr_error *err);
 /* Decompresses it into `into` (body_size bytes and 64 of slack; NULL = scratch or the window) and decodes levels. */
-TR_MUST_USE enum tr_status pq_cursor_body(struct pq_cursor *c, struct pq_page *page, uint8_t *into, struct tr_error *err);
+TR_MUST_USE enum tr_status pq_cursor_body(struct pq_cursor *c, struct pq_page *page, uint8_t *into,
+                                          struct tr_error *err);
 /* Fills err: ArrowInvalid naming file, row group, column, offset. */
 TR_MUST_USE enum tr_status pq_corrupt(const struct pq_cursor *c, struct tr_error *err, const char *what);
-TR_MUST_USE enum tr_status pq_pread(const struct tr_parquet_file *f, int64_t offset, uint8_t *to, size_t n, struct tr_error *err);
+TR_MUST_USE enum tr_status pq_pread(const struct tr_parquet_file *f, int64_t offset, uint8_t *to, size_t n,
+                                    struct tr_error *err);
 
 /* fixed.c: a chunk of anything but text into dst (rows * width of dtype). */
 struct pq_fixed_target {
@@ -104,13 +107,14 @@ void pq_spread(void *dst, int width, const uint8_t *valid, int64_t n, int64_t n_
 bool pq_decode_indices(const struct pq_page *p, const void *dictionary, int64_t n_dictionary, int width, void *to);
 bool pq_in_range(const uint32_t *ids, int64_t n, int64_t limit);
 
-/* A slot of the table: short texts lie in it whole, so that a look-up touches one cache line. */
+/* A slot of the table. Short texts lie in it whole, so that a look-up touches one cache line and the table stays small.
+ */
 struct pq_slot {
-  uint64_t head; /* first half of the view: size and first 4 bytes */
-  uint64_t rest; /* the other 8 bytes, or a long text's hash */
-  uint64_t number; /* + 1; 0 = empty */
-  uint64_t unused;
+  uint64_t rest;   /* second half of the view, or a long text's hash */
+  uint32_t prefix; /* first 4 bytes of the text */
+  uint32_t tag;    /* size (at most 13) in the upper 4 bits; number + 1 below, 0 = empty */
 };
+enum { PQ_SLOT_NUMBER = (1 << 28) - 1 };
 
 /* text_dict.c: distinct texts with their bytes, and a hash table over them when asked for. */
 struct pq_dict {
@@ -165,10 +169,15 @@ TR_MUST_USE enum tr_status pq_dict_reserve(struct pq_dict *d, int64_t n, struct 
 TR_MUST_USE enum tr_status pq_dict_append(struct pq_dict *d, const struct pq_text *t, struct tr_error *err);
 /* Makes the table if there is none. */
 TR_MUST_USE enum tr_status pq_dict_index(struct pq_dict *d, struct tr_error *err);
-/* Numbers n <= 256 texts, adding new ones. The table must exist. */
-TR_MUST_USE enum tr_status pq_dict_number(struct pq_dict *d, const struct pq_text *texts, int n, int32_t *codes, struct tr_error *err);
+static inline void pq_dict_prefetch(const struct pq_dict *d, const struct pq_text *t) {
+  __builtin_prefetch(&d->slots[t->hash & ((uint64_t)d->n_slots - 1)]);
+}
+/* Numbers n texts (a small batch, prefetched), adding new ones. The table must exist. */
+TR_MUST_USE enum tr_status pq_dict_number(struct pq_dict *d, const struct pq_text *texts, int n, int32_t *codes,
+                                          struct tr_error *err);
 /* Numbers of all entries of `from` in `d`, adding new ones; map has from->n slots. */
-TR_MUST_USE enum tr_status pq_dict_merge(struct pq_dict *d, const struct pq_dict *from, int32_t *map, struct tr_error *err);
+TR_MUST_USE enum tr_status pq_dict_merge(struct pq_dict *d, const struct pq_dict *from, int32_t *map,
+                                         struct tr_error *err);
 /* A PLAIN text array of the entries. */
 TR_MUST_USE enum tr_status pq_dict_array(const struct pq_dict *d, struct tr_array **out, struct tr_error *err);
 
@@ -182,9 +191,10 @@ struct pq_text_chunk {
   bool has_long;
 };
 void pq_text_chunk_free(struct pq_text_chunk *t);
-/* As codes, -1 for missing. `any` = keep at it whatever the number of distinct texts (category). Otherwise sets *stop and
- * returns when there are too many, or when somebody else has set it. */
-TR_MUST_USE enum tr_status pq_text_encode(struct pq_cursor *c, struct pq_text_chunk *t, int32_t *codes, bool any, _Atomic bool *stop,
-                                          struct tr_error *err);
+/* As codes, -1 for missing. `any` = keep at it whatever the number of distinct texts (category). Otherwise sets *stop
+ * and returns when there are too many, or when somebody else has set it. */
+TR_MUST_USE enum tr_status pq_text_encode(struct pq_cursor *c, struct pq_text_chunk *t, int32_t *codes, bool any,
+                                          _Atomic bool *stop, struct tr_error *err);
 /* As views into heaps that hold whole decompressed pages. */
-TR_MUST_USE enum tr_status pq_text_views(struct pq_cursor *c, struct pq_text_chunk *t, struct tr_view *views, struct tr_error *err);
+TR_MUST_USE enum tr_status pq_text_views(struct pq_cursor *c, struct pq_text_chunk *t, struct tr_view *views,
+                                         struct tr_error *err);

@@ -1,4 +1,5 @@
-/* Encoding of one column chunk for the writer: values made dense and physical, a dictionary if it pays, pages, statistics. */
+/* Encoding of one column chunk for the writer: values made dense and physical, a dictionary if it pays, pages,
+ * statistics. */
 #pragma once
 #include "data/format/parquet/decode_int.h"
 
@@ -34,7 +35,7 @@ struct pq_values {
 };
 
 struct pq_written {
-  struct pq_out out; /* dictionary page and data pages */
+  struct pq_out out;       /* dictionary page and data pages */
   int64_t dictionary_size; /* bytes of the dictionary page with header, 0 = none */
   int64_t n_rows, uncompressed, null_count;
   bool has_min_max;
@@ -50,13 +51,15 @@ TR_MUST_USE enum tr_status pq_encode_chunk(struct pq_encoder *e, const struct pq
 /* write_fixed.c */
 TR_MUST_USE enum tr_status pq_load_fixed(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n,
                                          struct pq_values *v, struct tr_error *err);
-TR_MUST_USE enum tr_status pq_fixed_stats(const struct pq_target *t, const struct pq_values *v, struct pq_written *w, struct tr_error *err);
+TR_MUST_USE enum tr_status pq_fixed_stats(const struct pq_target *t, const struct pq_values *v, struct pq_written *w,
+                                          struct tr_error *err);
 /* Sets v->ids when a dictionary pays; its values, physical, go to `dictionary`. */
-TR_MUST_USE enum tr_status pq_fixed_dictionary(struct pq_encoder *e, const struct pq_target *t, struct pq_values *v, struct pq_written *w,
-                                               struct pq_out *dictionary, struct tr_error *err);
+TR_MUST_USE enum tr_status pq_fixed_dictionary(struct pq_encoder *e, const struct pq_target *t, struct pq_values *v,
+                                               struct pq_written *w, struct pq_out *dictionary, struct tr_error *err);
 /* write_text.c: the same for text; dictionary as PLAIN texts. */
 TR_MUST_USE enum tr_status pq_load_text(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n,
-                                        struct pq_values *v, struct pq_out *dictionary, struct pq_written *w, struct tr_error *err);
+                                        struct pq_values *v, struct pq_out *dictionary, struct pq_written *w,
+                                        struct tr_error *err);
 /* View of row i. */
 static inline const struct tr_view *pq_row_view(const struct pq_values *v, int64_t i) {
   return v->codes ? &v->views[v->codes[i]] : &v->views[i];

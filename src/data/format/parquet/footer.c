@@ -25,7 +25,8 @@ static void give_up(struct footer *p, enum tr_status st) {
 
 static void invalid(struct footer *p, const char *what) {
   if (p->st != TR_OK) return;
-  give_up(p, tr_fail(p->err, TR_EXC_ARROW_INVALID, "Could not open Parquet input source '%s': %s", p->file->path, what));
+  give_up(p,
+          tr_fail(p->err, TR_EXC_ARROW_INVALID, "Could not open Parquet input source '%s': %s", p->file->path, what));
 }
 
 static void *arena_array(struct footer *p, int64_t n, size_t size) {
@@ -272,7 +273,8 @@ static void check_rows(struct footer *p) {
     sum += rows;
     for (int l = 0; l < p->in->n_leaves; l++) {
       const struct pq_chunk *c = &p->in->chunks[(int64_t)g * p->in->n_leaves + l];
-      if (c->has_null_count && (c->null_count < 0 || c->null_count > c->n_values)) invalid(p, "a null count is impossible");
+      if (c->has_null_count && (c->null_count < 0 || c->null_count > c->n_values))
+        invalid(p, "a null count is impossible");
     }
   }
   /* Some writers leave the file's number at 0; pyarrow goes by the row groups too. */

@@ -15,8 +15,9 @@ enum tr_status pq_pread(const struct tr_parquet_file *f, int64_t offset, uint8_t
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return tr_fail_os(err, errno, "%s", f->path);
     if (got == 0)
-      return tr_fail(err, TR_EXC_ARROW_INVALID, "Parquet file '%s' is shorter than it was when opened: it ends before byte %lld",
-                     f->path, (long long)(offset + (int64_t)n));
+      return tr_fail(err, TR_EXC_ARROW_INVALID,
+                     "Parquet file '%s' is shorter than it was when opened: it ends before byte %lld", f->path,
+                     (long long)(offset + (int64_t)n));
     to += got;
     offset += got;
     n -= (size_t)got;
@@ -29,18 +30,24 @@ static enum tr_status read_footer(struct tr_parquet_file *f, struct tr_error *er
   uint8_t tail[8];
   if (in->size == 0) return tr_fail(err, TR_EXC_ARROW_INVALID, COULD_NOT "Parquet file size is 0 bytes", f->path);
   if (in->size < 8)
-    return tr_fail(err, TR_EXC_ARROW_INVALID, COULD_NOT "Parquet file size is %lld bytes, smaller than the minimum file footer (8 bytes)",
-                   f->path, (long long)in->size);
+    return tr_fail(err, TR_EXC_ARROW_INVALID,
+                   COULD_NOT "Parquet file size is %lld bytes, smaller than the minimum file footer (8 bytes)", f->path,
+                   (long long)in->size);
   TR_TRY(pq_pread(f, in->size - 8, tail, 8, err));
   if (memcmp(tail + 4, "PARE", 4) == 0)
-    return tr_fail_os(err, 0, COULD_NOT "Could not read encrypted metadata, no decryption found in reader's properties", f->path);
+    return tr_fail_os(err, 0, COULD_NOT "Could not read encrypted metadata, no decryption found in reader's properties",
+                      f->path);
   if (memcmp(tail + 4, "PAR1", 4) != 0)
-    return tr_fail(err, TR_EXC_ARROW_INVALID, COULD_NOT "Parquet magic bytes not found in footer. Either the file is corrupted or "
-                   "this is not a parquet file.", f->path);
+    return tr_fail(err, TR_EXC_ARROW_INVALID,
+                   COULD_NOT "Parquet magic bytes not found in footer. Either the file is corrupted or "
+                             "this is not a parquet file.",
+                   f->path);
   uint32_t n = (uint32_t)tail[0] | (uint32_t)tail[1] << 8 | (uint32_t)tail[2] << 16 | (uint32_t)tail[3] << 24;
   if (n > in->size - 8)
-    return tr_fail(err, TR_EXC_ARROW_INVALID, COULD_NOT "Parquet file size is %lld bytes, smaller than the size reported by "
-                   "footer's (%ubytes)", f->path, (long long)in->size, n);
+    return tr_fail(err, TR_EXC_ARROW_INVALID,
+                   COULD_NOT "Parquet file size is %lld bytes, smaller than the size reported by "
+                             "footer's (%ubytes)",
+                   f->path, (long long)in->size, n);
   TR_TRY(tr_mem_alloc(n, (void **)&in->footer, err));
   in->footer_size = n;
   return pq_pread(f, in->size - 8 - n, in->footer, n, err);
@@ -52,7 +59,8 @@ static enum tr_status open_descriptor(struct tr_parquet_file *f, struct tr_error
   in->fd = open(f->path, O_RDONLY | O_CLOEXEC);
   if (in->fd < 0 || fstat(in->fd, &s) != 0) return tr_fail_os(err, errno, "%s", f->path);
   if (S_ISDIR(s.st_mode)) return tr_fail_os(err, EISDIR, "%s", f->path);
-  if (!S_ISREG(s.st_mode)) return tr_unsupported(err, "reading Parquet from '%s', which is not a regular file", f->path);
+  if (!S_ISREG(s.st_mode))
+    return tr_unsupported(err, "reading Parquet from '%s', which is not a regular file", f->path);
   in->size = s.st_size;
   in->mtime = s.st_mtim;
   return TR_OK;

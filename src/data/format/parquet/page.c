@@ -32,7 +32,8 @@ void pq_scratch_free(struct pq_scratch *s) {
   pq_block_free(&s->flags);
 }
 
-void pq_cursor_open(struct pq_cursor *c, const struct tr_parquet_file *f, int row_group, int col, struct pq_scratch *s) {
+void pq_cursor_open(struct pq_cursor *c, const struct tr_parquet_file *f, int row_group, int col,
+                    struct pq_scratch *s) {
   const struct tr_parquet_file_int *in = f->internal;
   *c = (struct pq_cursor){.file = f, .scratch = s, .col = col, .row_group = row_group, .column = &in->columns[col]};
   c->chunk = &in->chunks[(int64_t)row_group * in->n_leaves + c->column->leaf];
@@ -42,8 +43,9 @@ void pq_cursor_open(struct pq_cursor *c, const struct tr_parquet_file *f, int ro
 }
 
 enum tr_status pq_corrupt(const struct pq_cursor *c, struct tr_error *err, const char *what) {
-  return tr_fail(err, TR_EXC_ARROW_INVALID, "Parquet file '%s', row group %d, column '%s', before byte %lld: %s", c->file->path,
-                 c->row_group, c->file->cols[c->col].name, (long long)(c->at - (int64_t)c->window_n), what);
+  return tr_fail(err, TR_EXC_ARROW_INVALID, "Parquet file '%s', row group %d, column '%s', before byte %lld: %s",
+                 c->file->path, c->row_group, c->file->cols[c->col].name, (long long)(c->at - (int64_t)c->window_n),
+                 what);
 }
 
 /* Makes min(n, what the chunk still has) unread bytes available in the window. */
@@ -141,7 +143,8 @@ static enum tr_status next_page(struct pq_cursor *c, struct pq_page *page, struc
   size_t used = (size_t)(t.p - (c->scratch->window.data + c->window_from));
   c->window_from += used;
   c->window_n -= used;
-  if (page->raw_size > c->window_n + (size_t)(c->end - c->at)) return pq_corrupt(c, err, "a page is longer than its column chunk");
+  if (page->raw_size > c->window_n + (size_t)(c->end - c->at))
+    return pq_corrupt(c, err, "a page is longer than its column chunk");
   TR_TRY(fill(c, page->raw_size, err));
   c->raw = c->scratch->window.data + c->window_from;
   c->window_from += page->raw_size;
@@ -156,17 +159,21 @@ enum tr_status pq_cursor_next(struct pq_cursor *c, struct pq_page *page, bool *m
     TR_TRY(next_page(c, page, err));
   } while (page->type != PQ_DATA_PAGE && page->type != PQ_DATA_PAGE_V2 && page->type != PQ_DICTIONARY_PAGE);
   bool data = page->type != PQ_DICTIONARY_PAGE;
-  if (page->n_values < 0 || page->v2 != (page->type == PQ_DATA_PAGE_V2)) return pq_corrupt(c, err, "a page header is incomplete");
+  if (page->n_values < 0 || page->v2 != (page->type == PQ_DATA_PAGE_V2))
+    return pq_corrupt(c, err, "a page header is incomplete");
   if (data && page->n_values > c->rows_left) return pq_corrupt(c, err, "a page has more rows than its row group");
-  /* No codec in use makes more than about 1000 bytes of one, except zstd for runs: bound what a lying header can claim. */
-  if (page->body_size > (page->raw_size + 64) * (c->chunk->codec == PQ_C_ZSTD ? 1 << 17 : c->chunk->codec == PQ_C_GZIP ? 1100 : 64))
+  /* No codec in use makes more than about 1000 bytes of one, except zstd for runs: bound what a lying header can claim.
+   */
+  if (page->body_size > (page->raw_size + 64) * (c->chunk->codec == PQ_C_ZSTD   ? 1 << 17
+                                                 : c->chunk->codec == PQ_C_GZIP ? 1100
+                                                                                : 64))
     return pq_corrupt(c, err, "a page claims to decompress to an impossible size");
   if (data) c->rows_left -= page->n_values;
   return TR_OK;
 }
 
-static enum tr_status decompress(struct pq_cursor *c, const uint8_t *raw, size_t n, bool compressed, size_t body, uint8_t *into,
-                                 const uint8_t **out, struct tr_error *err) {
+static enum tr_status decompress(struct pq_cursor *c, const uint8_t *raw, size_t n, bool compressed, size_t body,
+                                 uint8_t *into, const uint8_t **out, struct tr_error *err) {
   int codec = compressed ? c->chunk->codec : PQ_C_NONE;
   *out = raw;
   if (codec == PQ_C_NONE && n != body) return pq_corrupt(c, err, "a page's sizes contradict each other");
@@ -178,19 +185,23 @@ static enum tr_status decompress(struct pq_cursor *c, const uint8_t *raw, size_t
   }
   *out = into;
   if (pq_decompress(&c->scratch->codec, codec, raw, n, into, body)) return TR_OK;
-  return pq_corrupt(c, err, codec == PQ_C_SNAPPY ? "Corrupt snappy compressed data." : codec == PQ_C_GZIP
-                    ? "Corrupt gzip compressed data." : "Corrupt zstd compressed data.");
+  return pq_corrupt(c, err,
+                    codec == PQ_C_SNAPPY ? "Corrupt snappy compressed data."
+                    : codec == PQ_C_GZIP ? "Corrupt gzip compressed data."
+                                         : "Corrupt zstd compressed data.");
 }
 
 /* Definition levels (0 or 1) as flags; a page where all are 1 costs nothing. */
-static enum tr_status decode_levels(struct pq_cursor *c, struct pq_page *p, const uint8_t *levels, size_t n, struct tr_error *err) {
+static enum tr_status decode_levels(struct pq_cursor *c, struct pq_page *p, const uint8_t *levels, size_t n,
+                                    struct tr_error *err) {
   struct pq_rle r;
   bool repeated = false;
   int64_t run = 0;
   uint32_t value = 0;
   if (p->n_values == 0) return TR_OK;
   pq_rle_open(&r, levels, n, 1);
-  if (!pq_rle_run(&r, p->n_values, &run, &value, &repeated)) return pq_corrupt(c, err, "definition levels are too short");
+  if (!pq_rle_run(&r, p->n_values, &run, &value, &repeated))
+    return pq_corrupt(c, err, "definition levels are too short");
   if (repeated && run == p->n_values && value == 1) return TR_OK;
   TR_TRY(pq_block_need(&c->scratch->flags, (size_t)p->n_values + SLACK, err));
   uint8_t *flags = c->scratch->flags.data;
@@ -204,7 +215,8 @@ static enum tr_status decode_levels(struct pq_cursor *c, struct pq_page *p, cons
 }
 
 /* The deprecated BIT_PACKED levels: most significant bit first, no length. */
-static enum tr_status decode_levels_msb(struct pq_cursor *c, struct pq_page *p, const uint8_t *bits, size_t n, struct tr_error *err) {
+static enum tr_status decode_levels_msb(struct pq_cursor *c, struct pq_page *p, const uint8_t *bits, size_t n,
+                                        struct tr_error *err) {
   if (((size_t)p->n_values + 7) / 8 > n) return pq_corrupt(c, err, "definition levels are too short");
   TR_TRY(pq_block_need(&c->scratch->flags, (size_t)p->n_values + SLACK, err));
   uint8_t *flags = c->scratch->flags.data;

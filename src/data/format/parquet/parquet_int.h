@@ -1,19 +1,46 @@
-/* What the parts of the Parquet module share: the footer as parsed, how a column is decoded, names for the format's numbers. */
+/* What the parts of the Parquet module share: the footer as parsed, how a column is decoded, names for the format's
+ * numbers. */
 #pragma once
 #include "base/arena.h"
 #include "data/format/parquet/parquet.h"
 #include "data/format/parquet/thrift_int.h"
 #include <time.h>
 
-enum pq_type { PQ_BOOLEAN, PQ_INT32, PQ_INT64, PQ_INT96, PQ_FLOAT, PQ_DOUBLE, PQ_BYTE_ARRAY, PQ_FIXED_BYTES, PQ_N_TYPES };
+enum pq_type {
+  PQ_BOOLEAN,
+  PQ_INT32,
+  PQ_INT64,
+  PQ_INT96,
+  PQ_FLOAT,
+  PQ_DOUBLE,
+  PQ_BYTE_ARRAY,
+  PQ_FIXED_BYTES,
+  PQ_N_TYPES
+};
 enum pq_repetition { PQ_REQUIRED, PQ_OPTIONAL, PQ_REPEATED };
 enum pq_encoding { PQ_PLAIN = 0, PQ_PLAIN_DICTIONARY = 2, PQ_RLE = 3, PQ_BIT_PACKED = 4, PQ_RLE_DICTIONARY = 8 };
 enum pq_page_type { PQ_DATA_PAGE, PQ_INDEX_PAGE, PQ_DICTIONARY_PAGE, PQ_DATA_PAGE_V2 };
 enum pq_codec_id { PQ_C_NONE = 0, PQ_C_SNAPPY = 1, PQ_C_GZIP = 2, PQ_C_ZSTD = 6 };
-enum pq_converted { PQ_CONV_NONE = -1, PQ_CONV_UTF8 = 0, PQ_CONV_TIMESTAMP_MILLIS = 9, PQ_CONV_TIMESTAMP_MICROS = 10,
-                    PQ_CONV_UINT_8 = 11, PQ_CONV_INT_8 = 15, PQ_CONV_INT_64 = 18, PQ_CONV_JSON = 19 };
-enum pq_logical { PQ_L_NONE = 0, PQ_L_STRING = 1, PQ_L_DECIMAL = 5, PQ_L_DATE = 6, PQ_L_TIME = 7, PQ_L_TIMESTAMP = 8,
-                  PQ_L_INTEGER = 10, PQ_L_JSON = 12 };
+enum pq_converted {
+  PQ_CONV_NONE = -1,
+  PQ_CONV_UTF8 = 0,
+  PQ_CONV_TIMESTAMP_MILLIS = 9,
+  PQ_CONV_TIMESTAMP_MICROS = 10,
+  PQ_CONV_UINT_8 = 11,
+  PQ_CONV_INT_8 = 15,
+  PQ_CONV_INT_64 = 18,
+  PQ_CONV_JSON = 19
+};
+enum pq_logical {
+  PQ_L_NONE = 0,
+  PQ_L_STRING = 1,
+  PQ_L_DECIMAL = 5,
+  PQ_L_DATE = 6,
+  PQ_L_TIME = 7,
+  PQ_L_TIMESTAMP = 8,
+  PQ_L_INTEGER = 10,
+  PQ_L_JSON = 12
+};
 
 /* One element of the schema tree, depth first. */
 struct pq_element {
@@ -31,13 +58,26 @@ struct pq_chunk {
   uint32_t encodings; /* bit per encoding */
   int8_t type;
   int8_t codec;
-  bool has_null_count, external; /* external: data in another file */
+  bool has_null_count, external;              /* external: data in another file */
   struct pq_bytes min_old, max_old, min, max; /* into the footer; ptr NULL = absent */
 };
 
 /* How the stored values become the array's. */
-enum pq_convert { PQ_AS_BOOL, PQ_AS_I8, PQ_AS_I16, PQ_AS_I32, PQ_AS_I64, PQ_AS_U8, PQ_AS_U16, PQ_AS_U32, PQ_AS_U64, PQ_AS_F32,
-                  PQ_AS_F64, PQ_AS_INT96, PQ_AS_TEXT };
+enum pq_convert {
+  PQ_AS_BOOL,
+  PQ_AS_I8,
+  PQ_AS_I16,
+  PQ_AS_I32,
+  PQ_AS_I64,
+  PQ_AS_U8,
+  PQ_AS_U16,
+  PQ_AS_U32,
+  PQ_AS_U64,
+  PQ_AS_F32,
+  PQ_AS_F64,
+  PQ_AS_INT96,
+  PQ_AS_TEXT
+};
 
 /* One column of the file: a child of the schema's root. */
 struct pq_column {
@@ -52,7 +92,7 @@ struct pq_column {
 /* What ARROW:schema says about a top-level field. */
 struct pq_arrow_field {
   const char *name;
-  bool known, dictionary, ordered, duration, zoned, extension;
+  bool known, dictionary, ordered, duration, extension;
   int unit; /* enum tr_unit of a duration */
 };
 

@@ -21,10 +21,10 @@ struct column {
   int col;
   struct tr_dtype dtype; /* of the result */
   bool text, category, maybe_float;
-  _Atomic bool saw_null; /* a value is missing where dtype has no room for it */
-  _Atomic bool plain;    /* text: too many distinct values for a dictionary */
-  bool as_float;         /* second round: read again as float64 */
-  struct tr_buffer *values; /* values, codes or views */
+  _Atomic bool saw_null;        /* a value is missing where dtype has no room for it */
+  _Atomic bool plain;           /* text: too many distinct values for a dictionary */
+  bool as_float;                /* second round: read again as float64 */
+  struct tr_buffer *values;     /* values, codes or views */
   struct pq_text_chunk *chunks; /* text: n_units */
   struct tr_array *dictionary;
   struct tr_array *array;
@@ -55,8 +55,8 @@ static int by_cost(const void *a, const void *b) {
   return x->column < y->column ? -1 : x->column > y->column;
 }
 
-static enum tr_status find_units(struct read *r, struct tr_parquet_file *const *files, int n_files, const bool *const *keep,
-                                 struct tr_error *err) {
+static enum tr_status find_units(struct read *r, struct tr_parquet_file *const *files, int n_files,
+                                 const bool *const *keep, struct tr_error *err) {
   int64_t n = 0;
   for (int f = 0; f < n_files; f++) n += files[f]->n_row_groups;
   if (n > INT32_MAX) return tr_unsupported(err, "reading %lld row groups at once", (long long)n);
@@ -76,7 +76,8 @@ static enum tr_status find_units(struct read *r, struct tr_parquet_file *const *
 }
 
 /* dtype of one column over all files. */
-static enum tr_status settle_column(struct column *c, struct tr_parquet_file *const *files, int n_files, struct tr_error *err) {
+static enum tr_status settle_column(struct column *c, struct tr_parquet_file *const *files, int n_files,
+                                    struct tr_error *err) {
   for (int f = 0; f < n_files; f++) {
     if (c->col < 0 || c->col >= files[f]->n_cols)
       return tr_fail(err, TR_EXC_VALUE, "Parquet file '%s' has no column number %d", files[f]->path, c->col);
@@ -87,9 +88,11 @@ static enum tr_status settle_column(struct column *c, struct tr_parquet_file *co
     const struct tr_parquet_column *o = &files[f]->cols[c->col];
     const struct pq_column *q = &files[f]->internal->columns[c->col];
     if (!o->supported)
-      return tr_unsupported(err, "Parquet file '%s', column '%s': %s", files[f]->path, o->name, o->reason ? o->reason : "unknown type");
+      return tr_unsupported(err, "Parquet file '%s', column '%s': %s", files[f]->path, o->name,
+                            o->reason ? o->reason : "unknown type");
     if (!tr_dtype_eq(p->base, q->base) || p->convert != q->convert || p->category != q->category)
-      return tr_unsupported(err, "Parquet files '%s' and '%s' differ in the type of column '%s'", files[0]->path, files[f]->path, o->name);
+      return tr_unsupported(err, "Parquet files '%s' and '%s' differ in the type of column '%s'", files[0]->path,
+                            files[f]->path, o->name);
     if (o->dtype.kind == TR_F64) c->dtype = o->dtype;
     c->maybe_float |= o->maybe_float;
   }
@@ -98,8 +101,8 @@ static enum tr_status settle_column(struct column *c, struct tr_parquet_file *co
   return TR_OK;
 }
 
-static enum tr_status make_columns(struct read *r, struct tr_parquet_file *const *files, int n_files, const int *cols, int n_cols,
-                                   struct tr_error *err) {
+static enum tr_status make_columns(struct read *r, struct tr_parquet_file *const *files, int n_files, const int *cols,
+                                   int n_cols, struct tr_error *err) {
   r->columns_bytes = (size_t)(n_cols + 1) * sizeof *r->columns;
   TR_TRY(tr_mem_calloc(r->columns_bytes, (void **)&r->columns, err));
   r->n_cols = n_cols;
@@ -132,20 +135,22 @@ static enum tr_status make_tasks(struct read *r, struct tr_error *err) {
 static void add_task(struct read *r, int unit, int column) {
   const struct unit *u = &r->units[unit];
   const struct tr_parquet_file_int *in = u->file->internal;
-  const struct pq_chunk *k = &in->chunks[(int64_t)u->row_group * in->n_leaves + in->columns[r->columns[column].col].leaf];
+  const struct pq_chunk *k =
+      &in->chunks[(int64_t)u->row_group * in->n_leaves + in->columns[r->columns[column].col].leaf];
   if (u->rows == 0) return;
   int64_t cost = k->uncompressed / 2 + k->size / 2 + u->rows;
   r->tasks[r->n_tasks++] = (struct task){unit, column, cost};
 }
 
-static enum tr_status decode_fixed(struct read *r, struct column *c, struct pq_cursor *cursor, const struct unit *u, struct tr_error *err) {
+static enum tr_status decode_fixed(struct read *r, struct column *c, struct pq_cursor *cursor, const struct unit *u,
+                                   struct tr_error *err) {
   struct pq_fixed_target t = {.dtype = c->dtype, .dst = c->values->data + u->first * tr_dtype_width(c->dtype)};
   (void)r;
   TR_TRY(pq_decode_fixed(cursor, &t, err));
   if (!t.saw_null) return TR_OK;
   if (c->dtype.kind == TR_BOOL)
-    return tr_unsupported(err, "Parquet file '%s', column '%s': bool with missing values is object in pandas", u->file->path,
-                          u->file->cols[c->col].name);
+    return tr_unsupported(err, "Parquet file '%s', column '%s': bool with missing values is object in pandas",
+                          u->file->path, u->file->cols[c->col].name);
   if (!c->maybe_float) return pq_corrupt(cursor, err, "a value is missing though the statistics say that none is");
   atomic_store(&c->saw_null, true);
   return TR_OK;
@@ -345,8 +350,9 @@ static void drop(struct read *r) {
   tr_mem_free(r->units, r->units_bytes);
 }
 
-enum tr_status tr_parquet_read(struct tr_ctx *ctx, struct tr_parquet_file *const *files, int n_files, const bool *const *keep,
-                               const int *cols, int n_cols, struct tr_frame **out, struct tr_error *err) {
+enum tr_status tr_parquet_read(struct tr_ctx *ctx, struct tr_parquet_file *const *files, int n_files,
+                               const bool *const *keep, const int *cols, int n_cols, struct tr_frame **out,
+                               struct tr_error *err) {
   struct read r = {.ctx = ctx};
   enum tr_status st;
   *out = NULL;

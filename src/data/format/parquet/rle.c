@@ -73,11 +73,10 @@
 
 typedef void (*unpack_fn)(const uint8_t *restrict, int64_t, uint32_t *restrict);
 static const unpack_fn unpack_of[33] = {
-    NULL,
-    unpack_1, unpack_2, unpack_3, unpack_4, unpack_5, unpack_6, unpack_7, unpack_8, unpack_9, unpack_10,
-    unpack_11, unpack_12, unpack_13, unpack_14, unpack_15, unpack_16, unpack_17, unpack_18, unpack_19, unpack_20,
-    unpack_21, unpack_22, unpack_23, unpack_24, unpack_25, unpack_26, unpack_27, unpack_28, unpack_29, unpack_30,
-    unpack_31, unpack_32,
+    NULL,      unpack_1,  unpack_2,  unpack_3,  unpack_4,  unpack_5,  unpack_6,  unpack_7,  unpack_8,
+    unpack_9,  unpack_10, unpack_11, unpack_12, unpack_13, unpack_14, unpack_15, unpack_16, unpack_17,
+    unpack_18, unpack_19, unpack_20, unpack_21, unpack_22, unpack_23, unpack_24, unpack_25, unpack_26,
+    unpack_27, unpack_28, unpack_29, unpack_30, unpack_31, unpack_32,
 };
 
 bool pq_rle_open(struct pq_rle *r, const uint8_t *p, size_t n, int bit_width) {
@@ -156,7 +155,8 @@ bool pq_rle_values(struct pq_rle *r, int64_t n, uint32_t *out) {
     bool repeated;
     if (!pq_rle_run(r, n, &k, &value, &repeated)) return false;
     if (!repeated) pq_rle_packed(r, k, out);
-    else for (int64_t i = 0; i < k; i++) out[i] = value;
+    else
+      for (int64_t i = 0; i < k; i++) out[i] = value;
     out += k;
     n -= k;
   }

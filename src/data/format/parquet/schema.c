@@ -10,15 +10,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const type_names[] = {"BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"};
+static const char *const type_names[] = {"BOOLEAN", "INT32",  "INT64",      "INT96",
+                                         "FLOAT",   "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"};
 
 static const char *const codec_names[] = {"none", "SNAPPY", "GZIP", "LZO", "BROTLI", "LZ4", "ZSTD", "LZ4_RAW"};
-static const char *const encoding_names[] = {"PLAIN", "1", "PLAIN_DICTIONARY", "RLE", "BIT_PACKED", "DELTA_BINARY_PACKED",
-                                             "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY", "RLE_DICTIONARY", "BYTE_STREAM_SPLIT"};
+static const char *const encoding_names[] = {"PLAIN",
+                                             "1",
+                                             "PLAIN_DICTIONARY",
+                                             "RLE",
+                                             "BIT_PACKED",
+                                             "DELTA_BINARY_PACKED",
+                                             "DELTA_LENGTH_BYTE_ARRAY",
+                                             "DELTA_BYTE_ARRAY",
+                                             "RLE_DICTIONARY",
+                                             "BYTE_STREAM_SPLIT"};
 
 static const char *name_of(const char *const *names, int n, int i) { return i >= 0 && i < n ? names[i] : "unknown"; }
 
-static enum tr_status refuse(struct tr_parquet_file *f, struct tr_parquet_column *c, struct tr_error *err, const char *why) {
+static enum tr_status refuse(struct tr_parquet_file *f, struct tr_parquet_column *c, struct tr_error *err,
+                             const char *why) {
   if (c->reason) return TR_OK;
   c->reason = tr_arena_strndup(&f->internal->arena, why, strlen(why));
   return c->reason ? TR_OK : tr_fail_memory(err, strlen(why));
@@ -56,7 +66,8 @@ static const char *resolve_integer(struct pq_column *c, const struct pq_element 
   if (bits != 8 && bits != 16 && bits != 32 && bits != 64) return "an integer type of odd width";
   if ((bits == 64) != (e->type == PQ_INT64)) return "an integer type that does not fit its physical type";
   int step = bits == 8 ? 0 : bits == 16 ? 1 : bits == 32 ? 2 : 3;
-  set(c, (enum pq_convert)((is_signed ? PQ_AS_I8 : PQ_AS_U8) + step), tr_dtype_of((enum tr_kind)((is_signed ? TR_I8 : TR_U8) + step)));
+  set(c, (enum pq_convert)((is_signed ? PQ_AS_I8 : PQ_AS_U8) + step),
+      tr_dtype_of((enum tr_kind)((is_signed ? TR_I8 : TR_U8) + step)));
   return NULL;
 }
 
@@ -91,18 +102,11 @@ static const char *resolve_text(struct pq_column *c, const struct pq_element *e,
 static const char *resolve_type(struct pq_column *c, const struct pq_element *e, const struct pq_arrow_field *a) {
   bool plain = e->logical == PQ_L_NONE && e->converted == PQ_CONV_NONE;
   if (a->known && a->extension) return "an Arrow extension type has no native dtype";
-  if (a->known && a->zoned) return "timestamps with a time zone have no native dtype";
   if (e->repetition == PQ_REPEATED) return "lists are objects in pandas";
   switch (e->type) {
-  case PQ_BOOLEAN:
-    set(c, PQ_AS_BOOL, tr_dtype_of(TR_BOOL));
-    return plain ? NULL : "a logical type over BOOLEAN";
-  case PQ_FLOAT:
-    set(c, PQ_AS_F32, tr_dtype_of(TR_F32));
-    return plain ? NULL : "a logical type over FLOAT";
-  case PQ_DOUBLE:
-    set(c, PQ_AS_F64, tr_dtype_of(TR_F64));
-    return plain ? NULL : "a logical type over DOUBLE";
+  case PQ_BOOLEAN: set(c, PQ_AS_BOOL, tr_dtype_of(TR_BOOL)); return plain ? NULL : "a logical type over BOOLEAN";
+  case PQ_FLOAT: set(c, PQ_AS_F32, tr_dtype_of(TR_F32)); return plain ? NULL : "a logical type over FLOAT";
+  case PQ_DOUBLE: set(c, PQ_AS_F64, tr_dtype_of(TR_F64)); return plain ? NULL : "a logical type over DOUBLE";
   case PQ_INT96:
     set(c, PQ_AS_INT96, tr_dtype_unit(TR_DATETIME, TR_NS));
     return plain ? NULL : "a logical type over INT96";
@@ -126,19 +130,23 @@ static enum tr_status check_chunks(struct tr_parquet_file *f, int col, struct tr
   struct tr_parquet_file_int *in = f->internal;
   struct pq_column *c = &in->columns[col];
   struct tr_parquet_column *out = &f->cols[col];
-  const uint32_t known = 1u << PQ_PLAIN | 1u << PQ_PLAIN_DICTIONARY | 1u << PQ_RLE | 1u << PQ_BIT_PACKED | 1u << PQ_RLE_DICTIONARY;
+  const uint32_t known =
+      1u << PQ_PLAIN | 1u << PQ_PLAIN_DICTIONARY | 1u << PQ_RLE | 1u << PQ_BIT_PACKED | 1u << PQ_RLE_DICTIONARY;
   bool nulls = false, unknown = false;
   char text[200];
   for (int g = 0; g < f->n_row_groups; g++) {
     const struct pq_chunk *k = &in->chunks[(int64_t)g * in->n_leaves + c->leaf];
     text[0] = 0;
     if (k->type != c->type || k->n_values != f->row_group_rows[g])
-      return tr_fail(err, TR_EXC_ARROW_INVALID, "Parquet file '%s', row group %d, column '%s': the metadata contradicts the schema",
-                     f->path, g, out->name);
+      return tr_fail(err, TR_EXC_ARROW_INVALID,
+                     "Parquet file '%s', row group %d, column '%s': the metadata contradicts the schema", f->path, g,
+                     out->name);
     if (k->external) snprintf(text, sizeof text, "its data lies in another file");
     else if (k->codec != PQ_C_NONE && k->codec != PQ_C_SNAPPY && k->codec != PQ_C_GZIP && k->codec != PQ_C_ZSTD)
       snprintf(text, sizeof text, "compression codec %s is not supported", name_of(codec_names, 8, k->codec));
-    else if (k->encodings & ~known) snprintf(text, sizeof text, "encoding %s is not supported", name_of(encoding_names, 10, __builtin_ctz(k->encodings & ~known)));
+    else if (k->encodings & ~known)
+      snprintf(text, sizeof text, "encoding %s is not supported",
+               name_of(encoding_names, 10, __builtin_ctz(k->encodings & ~known)));
     if (text[0]) TR_TRY(refuse(f, out, err, text));
     nulls |= k->has_null_count && k->null_count > 0;
     unknown |= !k->has_null_count && k->n_values > 0;
@@ -147,6 +155,7 @@ static enum tr_status check_chunks(struct tr_parquet_file *f, int col, struct tr
   if (nulls && out->dtype.kind == TR_BOOL) return refuse(f, out, err, "bool with missing values is object in pandas");
   if (nulls && tr_kind_is_int(out->dtype.kind)) out->dtype = tr_dtype_of(TR_F64);
   else out->maybe_float = unknown && tr_kind_is_int(out->dtype.kind);
+  out->maybe_object = unknown && out->dtype.kind == TR_BOOL;
   return TR_OK;
 }
 
@@ -188,7 +197,10 @@ static struct tr_scalar integer_scalar(const struct pq_column *c, struct tr_dtyp
   if (c->type == PQ_INT32) {
     int32_t w;
     memcpy(&w, p, 4);
-    v = c->convert == PQ_AS_U32 ? (int64_t)(uint32_t)w : c->convert == PQ_AS_U16 ? (uint16_t)w : c->convert == PQ_AS_U8 ? (uint8_t)w : w;
+    v = c->convert == PQ_AS_U32   ? (int64_t)(uint32_t)w
+        : c->convert == PQ_AS_U16 ? (uint16_t)w
+        : c->convert == PQ_AS_U8  ? (uint8_t)w
+                                  : w;
   } else {
     memcpy(&v, p, 8);
   }
@@ -197,7 +209,8 @@ static struct tr_scalar integer_scalar(const struct pq_column *c, struct tr_dtyp
   return s;
 }
 
-static bool float_scalars(const struct pq_column *c, struct tr_parquet_stats *s, struct pq_bytes lo, struct pq_bytes hi) {
+static bool float_scalars(const struct pq_column *c, struct tr_parquet_stats *s, struct pq_bytes lo,
+                          struct pq_bytes hi) {
   if (c->type == PQ_FLOAT) {
     float a, b;
     memcpy(&a, lo.ptr, 4);
@@ -215,7 +228,8 @@ static bool float_scalars(const struct pq_column *c, struct tr_parquet_stats *s,
   return true;
 }
 
-static bool fill_min_max(const struct tr_parquet_file *f, int col, const struct pq_chunk *k, struct tr_parquet_stats *s) {
+static bool fill_min_max(const struct tr_parquet_file *f, int col, const struct pq_chunk *k,
+                         struct tr_parquet_stats *s) {
   const struct pq_column *c = &f->internal->columns[col];
   struct tr_dtype dtype = f->cols[col].dtype;
   bool is_unsigned = c->convert >= PQ_AS_U8 && c->convert <= PQ_AS_U64;
@@ -288,7 +302,8 @@ enum tr_status pq_schema_resolve(struct tr_parquet_file *f, struct tr_error *err
     leaf += leaves;
   }
   if (!fits || next != in->n_elements)
-    return tr_fail(err, TR_EXC_ARROW_INVALID, "Could not open Parquet input source '%s': the schema is not a tree", f->path);
+    return tr_fail(err, TR_EXC_ARROW_INVALID, "Could not open Parquet input source '%s': the schema is not a tree",
+                   f->path);
   fill_stats(f);
   return TR_OK;
 }

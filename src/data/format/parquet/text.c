@@ -7,7 +7,14 @@
 #include "data/format/parquet/decode_int.h"
 #include <string.h>
 
-enum { BATCH = 64, PROBE = 8192, ALWAYS_DISTINCT = 1024, MANY_DISTINCT = 16384, MAX_DISTINCT = 1000000, HEAP = 1 << 20 };
+enum {
+  BATCH = 64,
+  PROBE = 8192,
+  ALWAYS_DISTINCT = 1024,
+  MANY_DISTINCT = 16384,
+  MAX_DISTINCT = 1000000,
+  HEAP = 1 << 20
+};
 
 void pq_text_chunk_free(struct pq_text_chunk *t) {
   pq_dict_free(&t->dict);
@@ -25,9 +32,11 @@ static inline const uint8_t *next_text(const uint8_t *p, const uint8_t *end, int
   return *size < 0 || *size > end - p - 4 ? NULL : p + 4;
 }
 
-static enum tr_status load_dictionary(struct pq_cursor *c, struct pq_page *page, struct pq_dict *d, struct tr_error *err) {
+static enum tr_status load_dictionary(struct pq_cursor *c, struct pq_page *page, struct pq_dict *d,
+                                      struct tr_error *err) {
   TR_TRY(pq_cursor_body(c, page, NULL, err));
-  if (page->encoding != PQ_PLAIN && page->encoding != PQ_PLAIN_DICTIONARY) return pq_corrupt(c, err, "the dictionary page is corrupt");
+  if (page->encoding != PQ_PLAIN && page->encoding != PQ_PLAIN_DICTIONARY)
+    return pq_corrupt(c, err, "the dictionary page is corrupt");
   const uint8_t *p = page->data, *end = p + page->size;
   if (page->n_values > (int64_t)page->size / 4) return pq_corrupt(c, err, "the dictionary page is corrupt");
   TR_TRY(pq_dict_reserve(d, page->n_values, err));
@@ -65,7 +74,8 @@ static bool too_many(struct encoder *e) {
 }
 
 /* n_valid PLAIN texts, densely to codes. */
-static enum tr_status encode_plain(struct encoder *e, const struct pq_page *page, int32_t *codes, struct tr_error *err) {
+static enum tr_status encode_plain(struct encoder *e, const struct pq_page *page, int32_t *codes,
+                                   struct tr_error *err) {
   struct pq_text texts[BATCH];
   const uint8_t *p = page->data, *end = p + page->size;
   TR_TRY(pq_dict_index(e->dict, err));
@@ -76,6 +86,7 @@ static enum tr_status encode_plain(struct encoder *e, const struct pq_page *page
       p = next_text(p, end, &size);
       if (!p) return pq_corrupt(e->c, err, "a page holds fewer values than it says");
       texts[j] = pq_text_make(p, size, e->dict->hash_zero);
+      pq_dict_prefetch(e->dict, &texts[j]);
       p += size;
     }
     TR_TRY(pq_dict_number(e->dict, texts, k, codes + i, err));
@@ -85,19 +96,20 @@ static enum tr_status encode_plain(struct encoder *e, const struct pq_page *page
   return TR_OK;
 }
 
-static enum tr_status encode_indices(struct encoder *e, const struct pq_page *page, int64_t n_dictionary, int32_t *codes,
-                                     struct tr_error *err) {
+static enum tr_status encode_indices(struct encoder *e, const struct pq_page *page, int64_t n_dictionary,
+                                     int32_t *codes, struct tr_error *err) {
   struct pq_rle r;
   if (n_dictionary < 0) return pq_corrupt(e->c, err, "a dictionary-coded page without a dictionary");
   if (page->n_valid == 0) return TR_OK;
   if (page->size < 1 || !pq_rle_open(&r, page->data + 1, page->size - 1, page->data[0]) ||
-      !pq_rle_values(&r, page->n_valid, (uint32_t *)codes) || !pq_in_range((uint32_t *)codes, page->n_valid, n_dictionary))
+      !pq_rle_values(&r, page->n_valid, (uint32_t *)codes) ||
+      !pq_in_range((uint32_t *)codes, page->n_valid, n_dictionary))
     return pq_corrupt(e->c, err, "dictionary indices are corrupt");
   return TR_OK;
 }
 
-enum tr_status pq_text_encode(struct pq_cursor *c, struct pq_text_chunk *t, int32_t *codes, bool any, _Atomic bool *stop,
-                              struct tr_error *err) {
+enum tr_status pq_text_encode(struct pq_cursor *c, struct pq_text_chunk *t, int32_t *codes, bool any,
+                              _Atomic bool *stop, struct tr_error *err) {
   struct encoder e = {.c = c, .dict = &t->dict, .any = any, .stop = stop, .limit = c->rows_left / 4};
   if (e.limit < ALWAYS_DISTINCT) e.limit = ALWAYS_DISTINCT;
   if (e.limit > MAX_DISTINCT) e.limit = MAX_DISTINCT;
@@ -154,8 +166,8 @@ static enum tr_status keep_room(struct keeper *k, size_t body, struct tr_buffer 
 }
 
 /* Reads a page's body into the heap; n texts become views. The heap is used up only if a text needs it. */
-static enum tr_status keep_texts(struct keeper *k, struct pq_page *page, int64_t n, const struct tr_buffer *heap, struct tr_view *out,
-                                 struct tr_error *err) {
+static enum tr_status keep_texts(struct keeper *k, struct pq_page *page, int64_t n, const struct tr_buffer *heap,
+                                 struct tr_view *out, struct tr_error *err) {
   const uint8_t *p = page->data, *end = p + page->size;
   int32_t heap_no = k->t->n_heaps - 1;
   bool has_long = false;
@@ -178,14 +190,16 @@ static enum tr_status keep_texts(struct keeper *k, struct pq_page *page, int64_t
   return TR_OK;
 }
 
-static enum tr_status keep_dictionary(struct keeper *k, struct pq_page *page, const struct tr_buffer *heap, struct tr_error *err) {
+static enum tr_status keep_dictionary(struct keeper *k, struct pq_page *page, const struct tr_buffer *heap,
+                                      struct tr_error *err) {
   if ((page->encoding != PQ_PLAIN && page->encoding != PQ_PLAIN_DICTIONARY) || page->n_values > (int64_t)page->size / 4)
     return pq_corrupt(k->c, err, "the dictionary page is corrupt");
   TR_TRY(pq_block_need(&k->c->scratch->dictionary, (size_t)page->n_values * sizeof(struct tr_view), err));
   return keep_texts(k, page, page->n_values, heap, (struct tr_view *)k->c->scratch->dictionary.data, err);
 }
 
-enum tr_status pq_text_views(struct pq_cursor *c, struct pq_text_chunk *t, struct tr_view *views, struct tr_error *err) {
+enum tr_status pq_text_views(struct pq_cursor *c, struct pq_text_chunk *t, struct tr_view *views,
+                             struct tr_error *err) {
   struct keeper k = {.c = c, .t = t};
   const struct tr_view missing = tr_view_null();
   int64_t n_dictionary = -1;

@@ -1,7 +1,7 @@
 /* A dictionary of texts under construction: views, their bytes, hashes, and an open-addressing table.
  *
- * Look-ups come in batches: hashes are known, all slots of the batch are prefetched, so that cache misses overlap.
- * Short texts are compared within the slot. The table is at most half full.
+ * Look-ups come in batches, and whoever makes a batch prefetches the slots, so that cache misses overlap with that
+ * work. Short texts are compared within the slot. The table is at most four fifths full.
  */
 #include "data/format/parquet/decode_int.h"
 #include <string.h>
@@ -20,7 +20,8 @@ enum tr_status pq_dict_reserve(struct pq_dict *d, int64_t n, struct tr_error *er
   if (n <= d->capacity) return TR_OK;
   int64_t want = d->capacity ? d->capacity * 2 : 64;
   if (want < n) want = n;
-  if (want > INT32_MAX) return tr_fail_memory(err, (size_t)want * 24);
+  if (n >= PQ_SLOT_NUMBER) return tr_unsupported(err, "a dictionary of more than 2^28 texts");
+  if (want > PQ_SLOT_NUMBER) want = PQ_SLOT_NUMBER;
   void *views, *hashes;
   TR_TRY(tr_mem_alloc((size_t)want * sizeof *d->views, &views, err));
   enum tr_status st = tr_mem_alloc((size_t)want * sizeof *d->hashes, &hashes, err);
@@ -61,29 +62,41 @@ enum tr_status pq_dict_append(struct pq_dict *d, const struct pq_text *t, struct
   return TR_OK;
 }
 
-static inline void key_of(const struct pq_text *t, uint64_t *head, uint64_t *rest) {
-  memcpy(head, &t->view, 8);
-  memcpy(rest, (const char *)&t->view + 8, 8);
-  if (t->view.size > TR_VIEW_INLINE) *rest = t->hash;
+/* The slot that t would have, without its number. */
+static inline struct pq_slot key_of(const struct pq_text *t) {
+  struct pq_slot k;
+  uint32_t size = (uint32_t)t->view.size;
+  memcpy(&k.prefix, (const char *)&t->view + 4, 4);
+  memcpy(&k.rest, (const char *)&t->view + 8, 8);
+  if (size > TR_VIEW_INLINE) {
+    k.rest = t->hash;
+    size = TR_VIEW_INLINE + 1;
+  }
+  k.tag = size << 28;
+  return k;
 }
 
 /* The slot of t, or the empty one where it belongs. */
 static inline struct pq_slot *find(const struct pq_dict *d, const struct pq_text *t) {
-  uint64_t mask = (uint64_t)d->n_slots - 1, head, rest;
-  key_of(t, &head, &rest);
+  uint64_t mask = (uint64_t)d->n_slots - 1;
+  const struct pq_slot k = key_of(t);
   for (uint64_t i = t->hash & mask;; i = (i + 1) & mask) {
     struct pq_slot *s = &d->slots[i];
-    if (s->number == 0) return s;
-    if (s->head != head || s->rest != rest) continue;
+    if (s->tag == 0) return s;
+    if (s->rest != k.rest || s->prefix != k.prefix || (s->tag ^ k.tag) >> 28) continue;
     if (t->view.size <= TR_VIEW_INLINE) return s;
-    if (memcmp(d->bytes + d->views[s->number - 1].offset, t->ptr, (size_t)t->view.size) == 0) return s;
+    const struct tr_view *v = &d->views[(s->tag & PQ_SLOT_NUMBER) - 1];
+    if (v->size == t->view.size && memcmp(d->bytes + v->offset, t->ptr, (size_t)v->size) == 0) return s;
   }
 }
 
 static inline void occupy(struct pq_slot *s, const struct pq_text *t, int64_t number) {
-  key_of(t, &s->head, &s->rest);
-  s->number = (uint64_t)number + 1;
+  *s = key_of(t);
+  s->tag |= (uint32_t)number + 1;
 }
+
+/* Four slots a cache line: probing a few more costs less than a larger table. */
+static bool too_full(int64_t n, int64_t n_slots) { return n > n_slots / 5 * 4; }
 
 static struct pq_text entry(const struct pq_dict *d, int64_t i) {
   const struct tr_view *v = &d->views[i];
@@ -101,7 +114,7 @@ static enum tr_status rebuild(struct pq_dict *d, int64_t n_slots, struct tr_erro
     if (i + AHEAD < d->n) __builtin_prefetch(&d->slots[d->hashes[i + AHEAD] & ((uint64_t)n_slots - 1)]);
     struct pq_text t = entry(d, i);
     struct pq_slot *slot = find(d, &t);
-    if (slot->number == 0) occupy(slot, &t, i);
+    if (slot->tag == 0) occupy(slot, &t, i);
   }
   return TR_OK;
 }
@@ -109,21 +122,20 @@ static enum tr_status rebuild(struct pq_dict *d, int64_t n_slots, struct tr_erro
 enum tr_status pq_dict_index(struct pq_dict *d, struct tr_error *err) {
   if (d->slots) return TR_OK;
   int64_t n_slots = 1024;
-  while (n_slots < d->n * 2 + 2 * BATCH) n_slots *= 2;
+  while (too_full(d->n + BATCH, n_slots)) n_slots *= 2;
   return rebuild(d, n_slots, err);
 }
 
-enum tr_status pq_dict_number(struct pq_dict *d, const struct pq_text *texts, int n, int32_t *codes, struct tr_error *err) {
-  if ((d->n + n) * 2 > d->n_slots) TR_TRY(rebuild(d, d->n_slots * 4, err));
-  uint64_t mask = (uint64_t)d->n_slots - 1;
-  for (int i = 0; i < n; i++) __builtin_prefetch(&d->slots[texts[i].hash & mask]);
+enum tr_status pq_dict_number(struct pq_dict *d, const struct pq_text *texts, int n, int32_t *codes,
+                              struct tr_error *err) {
+  if (too_full(d->n + n, d->n_slots)) TR_TRY(rebuild(d, d->n_slots * 2, err));
   for (int i = 0; i < n; i++) {
     struct pq_slot *slot = find(d, &texts[i]);
-    if (slot->number == 0) {
+    if (slot->tag == 0) {
       TR_TRY(pq_dict_append(d, &texts[i], err));
       occupy(slot, &texts[i], d->n - 1);
     }
-    codes[i] = (int32_t)(slot->number - 1);
+    codes[i] = (int32_t)((slot->tag & PQ_SLOT_NUMBER) - 1);
   }
   return TR_OK;
 }
@@ -134,7 +146,10 @@ enum tr_status pq_dict_merge(struct pq_dict *d, const struct pq_dict *from, int3
   TR_TRY(pq_dict_index(d, err));
   for (int64_t i = 0; i < from->n; i += BATCH) {
     int k = (int)(from->n - i < BATCH ? from->n - i : BATCH);
-    for (int j = 0; j < k; j++) texts[j] = entry(from, i + j);
+    for (int j = 0; j < k; j++) {
+      texts[j] = entry(from, i + j);
+      pq_dict_prefetch(d, &texts[j]);
+    }
     TR_TRY(pq_dict_number(d, texts, k, map + i, err));
   }
   return TR_OK;

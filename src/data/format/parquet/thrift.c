@@ -235,7 +235,9 @@ void pq_put_int(struct pq_out *o, int *last, int id, int type, int64_t v) {
   pq_put_elem_int(o, v);
 }
 
-void pq_put_bool(struct pq_out *o, int *last, int id, bool v) { pq_put_header(o, last, id, v ? PQ_T_TRUE : PQ_T_FALSE); }
+void pq_put_bool(struct pq_out *o, int *last, int id, bool v) {
+  pq_put_header(o, last, id, v ? PQ_T_TRUE : PQ_T_FALSE);
+}
 
 void pq_put_byte(struct pq_out *o, int *last, int id, int8_t v) {
   pq_put_header(o, last, id, PQ_T_BYTE);

@@ -7,8 +7,21 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-enum pq_ttype { PQ_T_STOP, PQ_T_TRUE, PQ_T_FALSE, PQ_T_BYTE, PQ_T_I16, PQ_T_I32, PQ_T_I64, PQ_T_DOUBLE, PQ_T_BINARY,
-                PQ_T_LIST, PQ_T_SET, PQ_T_MAP, PQ_T_STRUCT };
+enum pq_ttype {
+  PQ_T_STOP,
+  PQ_T_TRUE,
+  PQ_T_FALSE,
+  PQ_T_BYTE,
+  PQ_T_I16,
+  PQ_T_I32,
+  PQ_T_I64,
+  PQ_T_DOUBLE,
+  PQ_T_BINARY,
+  PQ_T_LIST,
+  PQ_T_SET,
+  PQ_T_MAP,
+  PQ_T_STRUCT
+};
 
 struct pq_thrift {
   const uint8_t *p, *end;
@@ -25,10 +38,13 @@ struct pq_bytes {
   int64_t len;
 };
 
-static inline struct pq_thrift pq_thrift_open(const uint8_t *p, size_t n) { return (struct pq_thrift){.p = p, .end = p + n}; }
+static inline struct pq_thrift pq_thrift_open(const uint8_t *p, size_t n) {
+  return (struct pq_thrift){.p = p, .end = p + n};
+}
 /* Next field of a structure; f->id is the previous one's (0 at the start). False at the stop byte or a fault. */
 bool pq_thrift_field(struct pq_thrift *t, struct pq_field *f);
-/* Value of an integer field of any width; booleans carry theirs in the field header. Other types are skipped, giving 0. */
+/* Value of an integer field of any width; booleans carry theirs in the field header. Other types are skipped, giving 0.
+ */
 int64_t pq_thrift_int(struct pq_thrift *t, const struct pq_field *f);
 /* The same for values that must fit 32 bits: others are faults. */
 int32_t pq_thrift_i32(struct pq_thrift *t, const struct pq_field *f);

@@ -1,6 +1,6 @@
 /* Unpacks groups of 8 values of W bits each. Holes: W (0..32). Reads up to 7 bytes past the groups. */
 #define PQ_PASTE2(a, b) a##b
-#define PQ_PASTE(a, b) PQ_PASTE2(a, b)
+#define PQ_PASTE(a, b)  PQ_PASTE2(a, b)
 static void PQ_PASTE(unpack_, W)(const uint8_t *restrict p, int64_t groups, uint32_t *restrict out) {
   const uint64_t mask = (1ull << W) - 1;
   for (int64_t g = 0; g < groups; g++, p += W, out += 8) {

@@ -19,8 +19,8 @@
 enum { ROW_GROUP_ROWS = 1 << 20 };
 
 struct sink {
-  const char *path;       /* as given, for errors */
-  char target[PATH_MAX];  /* links followed */
+  const char *path;         /* as given, for errors */
+  char target[PATH_MAX];    /* links followed */
   char temporary[PATH_MAX]; /* "" = written directly */
   int fd;
   int64_t size;
@@ -58,7 +58,8 @@ static bool temporary_name(struct sink *s) {
   static _Atomic unsigned counter;
   const char *slash = strrchr(s->target, '/');
   int folder = slash ? (int)(slash - s->target) + 1 : 0;
-  int n = snprintf(s->temporary, sizeof s->temporary, "%.*s.terality-%ld-%u.tmp", folder, s->target, (long)getpid(), counter++);
+  int n = snprintf(s->temporary, sizeof s->temporary, "%.*s.terality-%ld-%u.tmp", folder, s->target, (long)getpid(),
+                   counter++);
   return n > 0 && n < (int)sizeof s->temporary;
 }
 
@@ -72,8 +73,8 @@ static enum tr_status sink_open(struct sink *s, const char *path, struct tr_erro
   if (!exists && errno != ENOENT) return tr_fail_os(err, errno, "%s", path);
   if (exists && S_ISDIR(st.st_mode)) return tr_fail_os(err, EISDIR, "%s", path);
   if (exists && access(path, W_OK) != 0) return tr_fail_os(err, errno, "%s", path);
-  bool direct = (exists && !S_ISREG(st.st_mode)) || !(exists ? realpath(path, s->target) != NULL
-                                                             : strlen(path) < sizeof s->target);
+  bool direct = (exists && !S_ISREG(st.st_mode)) ||
+                !(exists ? realpath(path, s->target) != NULL : strlen(path) < sizeof s->target);
   if (!exists && !direct) memcpy(s->target, path, strlen(path) + 1);
   if (!exists) {
     struct stat link;
@@ -135,8 +136,8 @@ static enum tr_status choose_target(struct pq_target *t, struct tr_array *a, con
   return TR_OK;
 }
 
-static enum tr_status prepare(struct write *w, struct tr_ctx *ctx, const char *const *names, const struct tr_parquet_write_options *opt,
-                              struct tr_error *err) {
+static enum tr_status prepare(struct write *w, struct tr_ctx *ctx, const char *const *names,
+                              const struct tr_parquet_write_options *opt, struct tr_error *err) {
   const struct tr_frame *f = w->frame;
   w->n_cols = f->n_cols;
   w->row_group_rows = opt && opt->row_group_rows > 0 ? opt->row_group_rows : ROW_GROUP_ROWS;
@@ -156,7 +157,10 @@ static enum tr_status prepare(struct write *w, struct tr_ctx *ctx, const char *c
   TR_TRY(tr_mem_calloc(w->chunks_bytes, (void **)&w->chunks, err));
   TR_TRY(tr_mem_calloc(w->offsets_bytes, (void **)&w->offsets, err));
   TR_TRY(tr_mem_calloc(w->rows_bytes, (void **)&w->rows_of, err));
-  static const int ids[] = {[TR_CODEC_NONE] = PQ_C_NONE, [TR_CODEC_SNAPPY] = PQ_C_SNAPPY, [TR_CODEC_GZIP] = PQ_C_GZIP, [TR_CODEC_ZSTD] = PQ_C_ZSTD};
+  static const int ids[] = {[TR_CODEC_NONE] = PQ_C_NONE,
+                            [TR_CODEC_SNAPPY] = PQ_C_SNAPPY,
+                            [TR_CODEC_GZIP] = PQ_C_GZIP,
+                            [TR_CODEC_ZSTD] = PQ_C_ZSTD};
   w->codec_id = opt ? ids[opt->codec] : PQ_C_SNAPPY;
   for (int t = 0; t < ctx->threads; t++) {
     w->encoders[t].codec_id = w->codec_id;
@@ -170,7 +174,8 @@ static enum tr_status prepare(struct write *w, struct tr_ctx *ctx, const char *c
   return TR_OK;
 }
 
-/* Writes chunks that are ready and whose turn it is, unless another thread does. Keeps their metadata, frees their bytes. */
+/* Writes chunks that are ready and whose turn it is, unless another thread does. Keeps their metadata, frees their
+ * bytes. */
 static enum tr_status flush(struct write *w, struct tr_error *err) {
   enum tr_status st = TR_OK;
   pthread_mutex_lock(&w->lock);
@@ -196,7 +201,8 @@ static enum tr_status encode_task(void *arg, int thread, int64_t begin, int64_t 
   for (int64_t i = begin; i < end; i++) {
     int64_t g = i / w->n_cols;
     struct pq_written *c = &w->chunks[i];
-    TR_TRY(pq_encode_chunk(&w->encoders[thread], &w->targets[i % w->n_cols], g * w->row_group_rows, w->rows_of[g], c, err));
+    TR_TRY(pq_encode_chunk(&w->encoders[thread], &w->targets[i % w->n_cols], g * w->row_group_rows, w->rows_of[g], c,
+                           err));
     pthread_mutex_lock(&w->lock);
     c->ready = true;
     pthread_mutex_unlock(&w->lock);
@@ -214,20 +220,28 @@ static bool needs_arrow_schema(const struct tr_frame *f) {
   return false;
 }
 
-static enum tr_status write_footer(struct write *w, const char *const *names, const struct tr_parquet_write_options *opt,
-                                   struct tr_error *err) {
-  struct pq_footer f = {.targets = w->targets, .n_cols = w->n_cols, .n_row_groups = w->n_row_groups, .codec_id = w->codec_id,
-                        .n_rows = w->frame->n_rows, .chunks = w->chunks, .offsets = w->offsets, .frame = w->frame, .names = names,
-                        .pandas_metadata = opt ? opt->pandas_metadata : NULL, .created_by = opt ? opt->created_by : NULL,
+static enum tr_status write_footer(struct write *w, const char *const *names,
+                                   const struct tr_parquet_write_options *opt, struct tr_error *err) {
+  struct pq_footer f = {.targets = w->targets,
+                        .n_cols = w->n_cols,
+                        .n_row_groups = w->n_row_groups,
+                        .codec_id = w->codec_id,
+                        .n_rows = w->frame->n_rows,
+                        .chunks = w->chunks,
+                        .offsets = w->offsets,
+                        .frame = w->frame,
+                        .names = names,
+                        .pandas_metadata = opt ? opt->pandas_metadata : NULL,
+                        .created_by = opt ? opt->created_by : NULL,
                         .arrow_schema = needs_arrow_schema(w->frame)};
   struct pq_out o = {0};
   pq_put_footer(&o, &f, w->rows_of);
   uint32_t n = (uint32_t)o.size;
   pq_out_bytes(&o, &n, 4);
   pq_out_bytes(&o, "PAR1", 4);
-  enum tr_status st = o.failed ? tr_fail_memory(err, o.size)
+  enum tr_status st = o.failed                 ? tr_fail_memory(err, o.size)
                       : o.size - 8 > INT32_MAX ? tr_unsupported(err, "a Parquet footer of more than 2 GiB")
-                      : sink_put(&w->sink, o.data, o.size, err);
+                                               : sink_put(&w->sink, o.data, o.size, err);
   pq_out_free(&o);
   return st;
 }
@@ -245,8 +259,9 @@ static void drop(struct write *w) {
   free(w);
 }
 
-enum tr_status tr_parquet_write(struct tr_ctx *ctx, const char *path, const struct tr_frame *f, const char *const *names,
-                                const struct tr_parquet_write_options *opt, struct tr_error *err) {
+enum tr_status tr_parquet_write(struct tr_ctx *ctx, const char *path, const struct tr_frame *f,
+                                const char *const *names, const struct tr_parquet_write_options *opt,
+                                struct tr_error *err) {
   struct write *w = calloc(1, sizeof *w);
   if (!w) return tr_fail_memory(err, sizeof *w);
   pthread_mutex_init(&w->lock, NULL);

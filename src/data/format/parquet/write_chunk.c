@@ -142,8 +142,8 @@ static int64_t page_rows(const struct pq_values *v, int64_t at) {
   return n;
 }
 
-static void put_values(struct pq_out *o, const struct pq_target *t, const struct pq_values *v, int64_t at, int64_t n, int64_t dense,
-                       int64_t n_valid) {
+static void put_values(struct pq_out *o, const struct pq_target *t, const struct pq_values *v, int64_t at, int64_t n,
+                       int64_t dense, int64_t n_valid) {
   if (v->ids) {
     int bits = v->n_dictionary > 1 ? 64 - __builtin_clzll((uint64_t)v->n_dictionary - 1) : 1;
     pq_out_byte(o, (uint8_t)bits);
@@ -159,8 +159,8 @@ static void put_values(struct pq_out *o, const struct pq_target *t, const struct
   }
 }
 
-static enum tr_status put_pages(struct pq_encoder *e, const struct pq_target *t, const struct pq_values *v, struct pq_written *w,
-                                struct tr_error *err) {
+static enum tr_status put_pages(struct pq_encoder *e, const struct pq_target *t, const struct pq_values *v,
+                                struct pq_written *w, struct tr_error *err) {
   int64_t dense = 0;
   for (int64_t at = 0, n; at < v->n_rows; at += n) {
     n = page_rows(v, at);
@@ -175,8 +175,8 @@ static enum tr_status put_pages(struct pq_encoder *e, const struct pq_target *t,
   return TR_OK;
 }
 
-enum tr_status pq_encode_chunk(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n, struct pq_written *w,
-                               struct tr_error *err) {
+enum tr_status pq_encode_chunk(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n,
+                               struct pq_written *w, struct tr_error *err) {
   struct pq_values v = {.n_rows = n};
   struct pq_out dictionary = {0};
   enum tr_status st;

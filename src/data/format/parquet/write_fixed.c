@@ -5,28 +5,28 @@
 #include <math.h>
 #include <string.h>
 
-#define NAME range_i32
-#define T int32_t
+#define NAME     range_i32
+#define T        int32_t
 #define IS_FLOAT 0
 #include "data/format/parquet/write_fixed.tmpl.h"
-#define NAME range_u32
-#define T uint32_t
+#define NAME     range_u32
+#define T        uint32_t
 #define IS_FLOAT 0
 #include "data/format/parquet/write_fixed.tmpl.h"
-#define NAME range_i64
-#define T int64_t
+#define NAME     range_i64
+#define T        int64_t
 #define IS_FLOAT 0
 #include "data/format/parquet/write_fixed.tmpl.h"
-#define NAME range_u64
-#define T uint64_t
+#define NAME     range_u64
+#define T        uint64_t
 #define IS_FLOAT 0
 #include "data/format/parquet/write_fixed.tmpl.h"
-#define NAME range_f32
-#define T float
+#define NAME     range_f32
+#define T        float
 #define IS_FLOAT 1
 #include "data/format/parquet/write_fixed.tmpl.h"
-#define NAME range_f64
-#define T double
+#define NAME     range_f64
+#define T        double
 #define IS_FLOAT 1
 #include "data/format/parquet/write_fixed.tmpl.h"
 
@@ -34,10 +34,17 @@ enum { MAX_ENTRIES = 131072, MAX_RANGE = 1 << 20, PROBE = 16384 };
 
 static void widen(enum tr_kind kind, const void *src, int64_t n, int32_t *out) {
   switch (kind) {
-  case TR_I8: for (int64_t i = 0; i < n; i++) out[i] = ((const int8_t *)src)[i]; break;
-  case TR_I16: for (int64_t i = 0; i < n; i++) out[i] = ((const int16_t *)src)[i]; break;
-  case TR_U8: for (int64_t i = 0; i < n; i++) out[i] = ((const uint8_t *)src)[i]; break;
-  default: for (int64_t i = 0; i < n; i++) out[i] = ((const uint16_t *)src)[i];
+  case TR_I8:
+    for (int64_t i = 0; i < n; i++) out[i] = ((const int8_t *)src)[i];
+    break;
+  case TR_I16:
+    for (int64_t i = 0; i < n; i++) out[i] = ((const int16_t *)src)[i];
+    break;
+  case TR_U8:
+    for (int64_t i = 0; i < n; i++) out[i] = ((const uint8_t *)src)[i];
+    break;
+  default:
+    for (int64_t i = 0; i < n; i++) out[i] = ((const uint16_t *)src)[i];
   }
 }
 
@@ -70,7 +77,8 @@ static int64_t keep_time(const int64_t *restrict src, int64_t n, int64_t *restri
 }
 
 /* Values of a category by its codes; missing codes are left out. */
-static int64_t keep_codes(const int32_t *codes, int64_t n, const uint8_t *dict, int width, uint8_t *out, uint8_t *flags) {
+static int64_t keep_codes(const int32_t *codes, int64_t n, const uint8_t *dict, int width, uint8_t *out,
+                          uint8_t *flags) {
   int64_t k = 0;
   for (int64_t i = 0; i < n; i++) {
     flags[i] = codes[i] >= 0;
@@ -84,14 +92,16 @@ static int64_t keep_codes(const int32_t *codes, int64_t n, const uint8_t *dict, 
 static enum tr_status seconds_to_millis(const struct pq_target *t, int64_t *v, int64_t n, struct tr_error *err) {
   for (int64_t i = 0; i < n; i++) {
     if (__builtin_mul_overflow(v[i], (int64_t)1000, &v[i]))
-      return tr_fail(err, TR_EXC_ARROW_INVALID, "Casting from timestamp[s] to timestamp[ms] would result in out of bounds timestamp: %lld "
-                     "(column '%s')", (long long)v[i], t->name);
+      return tr_fail(err, TR_EXC_ARROW_INVALID,
+                     "Casting from timestamp[s] to timestamp[ms] would result in out of bounds timestamp: %lld "
+                     "(column '%s')",
+                     (long long)v[i], t->name);
   }
   return TR_OK;
 }
 
-enum tr_status pq_load_fixed(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n, struct pq_values *v,
-                             struct tr_error *err) {
+enum tr_status pq_load_fixed(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n,
+                             struct pq_values *v, struct tr_error *err) {
   int width = tr_dtype_width(t->dtype), kind = t->dtype.kind;
   bool narrow = t->type == PQ_INT32 && width < 4;
   v->width = t->type == PQ_BOOLEAN ? 1 : t->type == PQ_INT32 || t->type == PQ_FLOAT ? 4 : 8;
@@ -125,8 +135,17 @@ enum tr_status pq_load_fixed(struct pq_encoder *e, const struct pq_target *t, in
 
 static bool is_unsigned(const struct pq_target *t) { return t->dtype.kind >= TR_U8 && t->dtype.kind <= TR_U64; }
 
-enum tr_status pq_fixed_stats(const struct pq_target *t, const struct pq_values *v, struct pq_written *w, struct tr_error *err) {
-  union { int32_t i32; uint32_t u32; int64_t i64; uint64_t u64; float f32; double f64; uint8_t b; } lo = {0}, hi = {0};
+enum tr_status pq_fixed_stats(const struct pq_target *t, const struct pq_values *v, struct pq_written *w,
+                              struct tr_error *err) {
+  union {
+    int32_t i32;
+    uint32_t u32;
+    int64_t i64;
+    uint64_t u64;
+    float f32;
+    double f64;
+    uint8_t b;
+  } lo = {0}, hi = {0};
   int64_t n = v->n_valid;
   switch (t->type) {
   case PQ_BOOLEAN:
@@ -137,8 +156,14 @@ enum tr_status pq_fixed_stats(const struct pq_target *t, const struct pq_values 
     }
     w->has_min_max = n > 0;
     break;
-  case PQ_INT32: w->has_min_max = is_unsigned(t) ? range_u32(v->dense, n, &lo.u32, &hi.u32) : range_i32(v->dense, n, &lo.i32, &hi.i32); break;
-  case PQ_INT64: w->has_min_max = is_unsigned(t) ? range_u64(v->dense, n, &lo.u64, &hi.u64) : range_i64(v->dense, n, &lo.i64, &hi.i64); break;
+  case PQ_INT32:
+    w->has_min_max =
+        is_unsigned(t) ? range_u32(v->dense, n, &lo.u32, &hi.u32) : range_i32(v->dense, n, &lo.i32, &hi.i32);
+    break;
+  case PQ_INT64:
+    w->has_min_max =
+        is_unsigned(t) ? range_u64(v->dense, n, &lo.u64, &hi.u64) : range_i64(v->dense, n, &lo.i64, &hi.i64);
+    break;
   case PQ_FLOAT: w->has_min_max = range_f32(v->dense, n, &lo.f32, &hi.f32); break;
   default: w->has_min_max = range_f64(v->dense, n, &lo.f64, &hi.f64);
   }
@@ -155,7 +180,8 @@ static uint64_t value_at(const struct pq_values *v, int64_t i) {
 }
 
 /* Integers within a small range: a table by value. */
-static int64_t number_range(const struct pq_values *v, const struct pq_written *w, uint32_t *table, uint32_t *ids, struct pq_out *dict) {
+static int64_t number_range(const struct pq_values *v, const struct pq_written *w, uint32_t *table, uint32_t *ids,
+                            struct pq_out *dict) {
   int64_t n = 0;
   if (v->width == 4) {
     int32_t low;
@@ -217,8 +243,8 @@ static uint64_t small_range(const struct pq_target *t, const struct pq_values *v
   return range < MAX_RANGE && range < (uint64_t)v->n_valid ? range + 1 : 0;
 }
 
-enum tr_status pq_fixed_dictionary(struct pq_encoder *e, const struct pq_target *t, struct pq_values *v, struct pq_written *w,
-                                   struct pq_out *dictionary, struct tr_error *err) {
+enum tr_status pq_fixed_dictionary(struct pq_encoder *e, const struct pq_target *t, struct pq_values *v,
+                                   struct pq_written *w, struct pq_out *dictionary, struct tr_error *err) {
   if (t->type == PQ_BOOLEAN || v->n_valid < 64) return TR_OK;
   uint64_t range = small_range(t, v, w);
   size_t entries = range ? (size_t)range : 4 * MAX_ENTRIES;

@@ -73,7 +73,8 @@ static void put_statistics(struct pq_out *o, int *last, const struct pq_written 
   pq_put_stop(o);
 }
 
-static void put_chunk(struct pq_out *o, const struct pq_footer *f, const struct pq_target *t, const struct pq_written *w, int64_t offset) {
+static void put_chunk(struct pq_out *o, const struct pq_footer *f, const struct pq_target *t,
+                      const struct pq_written *w, int64_t offset) {
   bool dictionary = w->dictionary_size > 0;
   int last = 0, inner = 0;
   pq_put_int(o, &last, 2, PQ_T_I64, 0);

@@ -14,8 +14,8 @@ void pq_put_text(struct pq_out *o, const struct tr_array *heaps_of, const struct
   o->size += (size_t)v->size + 4;
 }
 
-static enum tr_status set_stats(struct pq_written *w, const struct tr_array *a, const struct tr_view *lo, const struct tr_view *hi,
-                                struct tr_error *err) {
+static enum tr_status set_stats(struct pq_written *w, const struct tr_array *a, const struct tr_view *lo,
+                                const struct tr_view *hi, struct tr_error *err) {
   if (!lo || lo->size > MAX_STATS || hi->size > MAX_STATS) return TR_OK;
   w->has_min_max = true;
   pq_out_bytes(&w->min, tr_view_bytes(a, lo), (size_t)lo->size);
@@ -23,7 +23,8 @@ static enum tr_status set_stats(struct pq_written *w, const struct tr_array *a, 
   return w->min.failed || w->max.failed ? tr_fail_memory(err, MAX_STATS) : TR_OK;
 }
 
-static void widen_range(const struct tr_array *a, const struct tr_view *v, const struct tr_view **lo, const struct tr_view **hi) {
+static void widen_range(const struct tr_array *a, const struct tr_view *v, const struct tr_view **lo,
+                        const struct tr_view **hi) {
   if (!*lo || tr_view_cmp(a, v, a, *lo) < 0) *lo = v;
   if (!*hi || tr_view_cmp(a, v, a, *hi) > 0) *hi = v;
 }
@@ -35,8 +36,8 @@ static bool pays(int64_t entries, int64_t bytes, int64_t n, int64_t plain_bytes)
 }
 
 /* Numbers the used dictionary values in order of first appearance. `numbers`: one slot per dictionary value, zeroed. */
-static int64_t number_used(const int32_t *codes, int64_t n, uint32_t *numbers, uint32_t *first, uint32_t *ids, uint8_t *flags,
-                           int64_t *used) {
+static int64_t number_used(const int32_t *codes, int64_t n, uint32_t *numbers, uint32_t *first, uint32_t *ids,
+                           uint8_t *flags, int64_t *used) {
   int64_t k = 0;
   *used = 0;
   for (int64_t i = 0; i < n; i++) {
@@ -45,20 +46,21 @@ static int64_t number_used(const int32_t *codes, int64_t n, uint32_t *numbers, u
     uint32_t *slot = &numbers[codes[i]];
     if (!*slot) {
       first[*used] = (uint32_t)codes[i];
-      *slot = (uint32_t)++*used;
+      *slot = (uint32_t)++ * used;
     }
     ids[k++] = *slot - 1;
   }
   return k;
 }
 
-static enum tr_status load_dict(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n, struct pq_values *v,
-                                struct pq_out *dictionary, struct pq_written *w, struct tr_error *err) {
+static enum tr_status load_dict(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n,
+                                struct pq_values *v, struct pq_out *dictionary, struct pq_written *w,
+                                struct tr_error *err) {
   const struct tr_array *d = t->array->dict;
   const int32_t *codes = tr_array_codes(t->array) + first;
   TR_TRY(pq_block_need(&e->table, (size_t)d->length * 4, err));
   TR_TRY(pq_block_need(&e->first, (size_t)d->length * 4, err));
-  memset(e->table.data, 0, (size_t)d->length * 4);
+  if (d->length) memset(e->table.data, 0, (size_t)d->length * 4);
   uint32_t *ids = (uint32_t *)e->ids.data, *order = (uint32_t *)e->first.data;
   int64_t used;
   v->views = tr_array_views(d);
@@ -100,14 +102,18 @@ static struct pq_text text_of(const struct tr_array *a, const struct tr_view *v)
 }
 
 /* Numbers the texts present; false in *few when a dictionary would not pay. */
-static enum tr_status number_plain(const struct pq_values *v, struct pq_dict *d, uint32_t *ids, bool *few, struct tr_error *err) {
+static enum tr_status number_plain(const struct pq_values *v, struct pq_dict *d, uint32_t *ids, bool *few,
+                                   struct tr_error *err) {
   struct pq_text texts[BATCH];
   int64_t k = 0;
   int in_batch = 0;
   *few = true;
   for (int64_t i = 0; i < v->n_rows; i++) {
     const struct tr_view *x = &v->views[i];
-    if (x->size >= 0) texts[in_batch++] = text_of(v->heaps_of, x);
+    if (x->size >= 0) {
+      texts[in_batch] = text_of(v->heaps_of, x);
+      pq_dict_prefetch(d, &texts[in_batch++]);
+    }
     if (in_batch < BATCH && i + 1 < v->n_rows) continue;
     TR_TRY(pq_dict_number(d, texts, in_batch, (int32_t *)ids + k, err));
     k += in_batch;
@@ -118,8 +124,9 @@ static enum tr_status number_plain(const struct pq_values *v, struct pq_dict *d,
   return TR_OK;
 }
 
-static enum tr_status load_plain(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n, struct pq_values *v,
-                                 struct pq_out *dictionary, struct pq_written *w, struct tr_error *err) {
+static enum tr_status load_plain(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n,
+                                 struct pq_values *v, struct pq_out *dictionary, struct pq_written *w,
+                                 struct tr_error *err) {
   struct pq_dict d = {0};
   const struct tr_array *a = t->array;
   enum tr_status st;
@@ -158,8 +165,9 @@ done:
   return st;
 }
 
-enum tr_status pq_load_text(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n, struct pq_values *v,
-                            struct pq_out *dictionary, struct pq_written *w, struct tr_error *err) {
+enum tr_status pq_load_text(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n,
+                            struct pq_values *v, struct pq_out *dictionary, struct pq_written *w,
+                            struct tr_error *err) {
   TR_TRY(pq_block_need(&e->flags, (size_t)n + 64, err));
   TR_TRY(pq_block_need(&e->ids, (size_t)(n + BATCH) * 4, err));
   if (t->array->enc == TR_DICT) TR_TRY(load_dict(e, t, first, n, v, dictionary, w, err));
