@@ -1,13 +1,16 @@
-/* Expression nodes: making, sharing, comparing, hashing and rewriting them. A node owns a reference to each argument and
- * copies of its texts and scalars, so that a plan never points into Python's memory. Which dtypes an operation takes is
- * decided in expr_ops*.c when the node is made. */
+/* Expression nodes: making, sharing, comparing, hashing and rewriting them. A node owns a reference to each argument
+ * and copies of its texts and scalars, so that a plan never points into Python's memory. Which dtypes an operation
+ * takes is decided in expr_ops*.c when the node is made. */
 #include "meta/plan/expr.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "meta/plan/expr_int.h"
 #include <string.h>
 
-static const struct { const char *name; int n_args; } ops[TR_N_OPS] = {
+static const struct {
+  const char *name;
+  int n_args;
+} ops[TR_N_OPS] = {
 #define X(name, n) {#name, n},
     TR_EXPR_OPS(X)
 #undef X
@@ -73,7 +76,8 @@ void tr_expr_unref(struct tr_expr *e) {
   tr_mem_free(e, sizeof *e);
 }
 
-enum tr_status tr_expr_col(int32_t column, struct tr_dtype dtype, bool maybe_null, struct tr_expr **out, struct tr_error *err) {
+enum tr_status tr_expr_col(int32_t column, struct tr_dtype dtype, bool maybe_null, struct tr_expr **out,
+                           struct tr_error *err) {
   TR_TRY(node_new(TR_OP_COL, out, err));
   (*out)->column = column;
   (*out)->dtype = dtype;
@@ -117,11 +121,12 @@ static enum tr_status copy_params(struct tr_expr *e, const struct tr_expr_params
   return TR_OK;
 }
 
-enum tr_status tr_expr_make(enum tr_expr_op op, struct tr_expr *const *args, int n_args, const struct tr_expr_params *params,
-                            struct tr_expr **out, struct tr_error *err) {
+enum tr_status tr_expr_make(enum tr_expr_op op, struct tr_expr *const *args, int n_args,
+                            const struct tr_expr_params *params, struct tr_expr **out, struct tr_error *err) {
   static const struct tr_expr_params none;
   *out = NULL;
-  if ((int)op < 0 || op >= TR_N_OPS || op == TR_OP_COL || op == TR_OP_LIT) return tr_fail(err, TR_EXC_VALUE, "no such operation");
+  if ((int)op < 0 || op >= TR_N_OPS || op == TR_OP_COL || op == TR_OP_LIT)
+    return tr_fail(err, TR_EXC_VALUE, "no such operation");
   if (n_args < 0 || n_args > TR_EXPR_MAX_ARGS || (ops[op].n_args >= 0 && ops[op].n_args != n_args))
     return tr_fail(err, TR_EXC_VALUE, "%s takes %d arguments, not %d", ops[op].name, ops[op].n_args, n_args);
   struct tr_infer in = {.op = op, .n_args = n_args, .params = params ? params : &none};
@@ -156,7 +161,8 @@ static bool text_eq(const char *a, const char *b) { return a == b || (a && b && 
 bool tr_expr_eq(const struct tr_expr *a, const struct tr_expr *b) {
   if (a == b) return true;
   if (a->op != b->op || a->n_args != b->n_args || !tr_dtype_eq(a->dtype, b->dtype) || a->weak != b->weak) return false;
-  if (a->column != b->column || a->n_list != b->n_list || memcmp(a->params, b->params, sizeof a->params) != 0) return false;
+  if (a->column != b->column || a->n_list != b->n_list || memcmp(a->params, b->params, sizeof a->params) != 0)
+    return false;
   if (a->op == TR_OP_LIT && !scalar_eq(&a->lit, &b->lit)) return false;
   if (!text_eq(a->text, b->text) || !text_eq(a->text2, b->text2)) return false;
   for (int64_t i = 0; i < a->n_list; i++)
@@ -172,7 +178,8 @@ static uint64_t scalar_hash(const struct tr_scalar *s) {
 }
 
 uint64_t tr_expr_hash(const struct tr_expr *e) {
-  uint64_t h = tr_hash_mix((uint64_t)e->op << 32 | (uint64_t)e->dtype.kind << 8 | e->dtype.unit, (uint64_t)(uint32_t)e->column);
+  uint64_t h =
+      tr_hash_mix((uint64_t)e->op << 32 | (uint64_t)e->dtype.kind << 8 | e->dtype.unit, (uint64_t)(uint32_t)e->column);
   if (e->op == TR_OP_LIT) h = tr_hash_mix(h, scalar_hash(&e->lit));
   h = tr_hash_mix(h, tr_hash_bytes(e->params, sizeof e->params));
   if (e->text) h = tr_hash_mix(h, tr_hash_bytes(e->text, strlen(e->text)));
@@ -196,7 +203,8 @@ static enum tr_status as_column(struct tr_expr *e, struct tr_expr **out, struct 
   return tr_expr_lit(&e->lit, false, out, err);
 }
 
-enum tr_status tr_expr_substitute(const struct tr_expr *e, struct tr_expr *const *subst, struct tr_expr **out, struct tr_error *err) {
+enum tr_status tr_expr_substitute(const struct tr_expr *e, struct tr_expr *const *subst, struct tr_expr **out,
+                                  struct tr_error *err) {
   *out = NULL;
   if (e->op == TR_OP_COL) return as_column(subst[e->column], out, err);
   struct tr_expr *self = (struct tr_expr *)(uintptr_t)e;
@@ -215,7 +223,8 @@ enum tr_status tr_expr_substitute(const struct tr_expr *e, struct tr_expr *const
     *out = tr_expr_ref(self);
     goto done;
   }
-  struct tr_expr_params p = {.text = e->text, .text2 = e->text2, .list = e->list, .n_list = e->n_list, .dtype = e->dtype};
+  struct tr_expr_params p = {
+      .text = e->text, .text2 = e->text2, .list = e->list, .n_list = e->n_list, .dtype = e->dtype};
   memcpy(p.params, e->params, sizeof p.params);
   st = tr_expr_make((enum tr_expr_op)e->op, args, e->n_args, &p, out, err);
 done:

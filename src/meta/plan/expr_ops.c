@@ -9,7 +9,8 @@ enum tr_status tr_infer_refuse(const struct tr_infer *in, struct tr_error *err) 
   const char *op = tr_expr_op_name(in->op);
   if (in->n_args == 0) return tr_unsupported(err, "%s is not native", op);
   if (in->n_args == 1) return tr_unsupported(err, "%s of %s is not native", op, tr_dtype_name(in->args[0]->dtype));
-  return tr_unsupported(err, "%s of %s and %s is not native", op, tr_dtype_name(in->args[0]->dtype), tr_dtype_name(in->args[1]->dtype));
+  return tr_unsupported(err, "%s of %s and %s is not native", op, tr_dtype_name(in->args[0]->dtype),
+                        tr_dtype_name(in->args[1]->dtype));
 }
 
 static bool int_fits(const struct tr_scalar *s, enum tr_kind to) {
@@ -79,8 +80,12 @@ static enum tr_status settle(struct tr_infer *in, bool exact, struct tr_error *e
   return TR_OK;
 }
 
-static bool is_number_or_bool(const struct tr_expr *e) { return e->dtype.kind == TR_BOOL || tr_kind_is_number(e->dtype.kind); }
-static bool is_zero_lit(const struct tr_expr *e) { return e->op == TR_OP_LIT && !e->lit.is_null && as_double(&e->lit) == 0; }
+static bool is_number_or_bool(const struct tr_expr *e) {
+  return e->dtype.kind == TR_BOOL || tr_kind_is_number(e->dtype.kind);
+}
+static bool is_zero_lit(const struct tr_expr *e) {
+  return e->op == TR_OP_LIT && !e->lit.is_null && as_double(&e->lit) == 0;
+}
 
 /* int // int and int % int become float64 when a divisor is zero; so does float32 // float32. */
 static enum tr_status divisor_rule(struct tr_infer *in, enum tr_kind t, struct tr_error *err) {
@@ -105,7 +110,8 @@ static enum tr_status number_arith(struct tr_infer *in, struct tr_error *err) {
   const struct tr_expr *x = in->args[0], *y = in->args[1];
   enum tr_kind t = tr_kind_common((enum tr_kind)x->dtype.kind, (enum tr_kind)y->dtype.kind);
   if (t == TR_BOOL && op != TR_OP_ADD && op != TR_OP_MUL) return tr_infer_refuse(in, err);
-  if (op == TR_OP_POW && x->dtype.kind == TR_BOOL && y->op == TR_OP_LIT) return tr_infer_refuse(in, err); /* numpy: ** 2 is int8 */
+  if (op == TR_OP_POW && x->dtype.kind == TR_BOOL && y->op == TR_OP_LIT)
+    return tr_infer_refuse(in, err); /* numpy: ** 2 is int8 */
   bool both_int = !tr_kind_is_float(x->dtype.kind) && !tr_kind_is_float(y->dtype.kind);
   if (op == TR_OP_TRUEDIV && both_int) t = TR_F64;
   in->dtype = tr_dtype_of(t);
@@ -122,18 +128,15 @@ static enum tr_status unary_arith(struct tr_infer *in, struct tr_error *err) {
   in->maybe_null = x->maybe_null;
   switch (in->op) {
   case TR_OP_NEG:
-  case TR_OP_ABS:
-    return is_number_or_bool(x) || k == TR_TIMEDELTA ? TR_OK : tr_infer_refuse(in, err);
-  case TR_OP_INVERT:
-    return k == TR_BOOL || tr_kind_is_int(k) ? TR_OK : tr_infer_refuse(in, err);
+  case TR_OP_ABS: return is_number_or_bool(x) || k == TR_TIMEDELTA ? TR_OK : tr_infer_refuse(in, err);
+  case TR_OP_INVERT: return k == TR_BOOL || tr_kind_is_int(k) ? TR_OK : tr_infer_refuse(in, err);
   case TR_OP_ROUND:
     if (tr_kind_is_int(k) && in->params->params[0] < 0) return tr_infer_refuse(in, err);
     if (in->params->params[0] > 300 || in->params->params[0] < -300) return tr_infer_refuse(in, err);
     in->maybe_null = x->maybe_null || tr_kind_is_float(k);
     return is_number_or_bool(x) ? TR_OK : tr_infer_refuse(in, err);
   case TR_OP_FLOOR:
-  case TR_OP_CEIL:
-    return tr_kind_is_float(k) ? TR_OK : tr_infer_refuse(in, err);
+  case TR_OP_CEIL: return tr_kind_is_float(k) ? TR_OK : tr_infer_refuse(in, err);
   default: /* sqrt, exp, log, …: small ints give float16/float32 in numpy */
     if (k == TR_I32 || k == TR_I64 || k == TR_U32 || k == TR_U64) in->dtype = tr_dtype_of(TR_F64);
     else if (!tr_kind_is_float(k)) return tr_infer_refuse(in, err);
@@ -190,7 +193,8 @@ static enum tr_status literal_fits(struct tr_infer *in, int k, struct tr_dtype t
   if (v->lit.is_null) { /* any missing value is the dtype's own */
     if (!number && t.kind != TR_STR && !tr_kind_is_time(t.kind)) return tr_infer_refuse(in, err);
     if (tr_kind_is_int(t.kind)) return tr_infer_refuse(in, err);
-    if (tr_kind_is_time(t.kind) && tr_kind_is_time(v->dtype.kind) && v->dtype.kind != t.kind) return tr_infer_refuse(in, err);
+    if (tr_kind_is_time(t.kind) && tr_kind_is_time(v->dtype.kind) && v->dtype.kind != t.kind)
+      return tr_infer_refuse(in, err);
     struct tr_scalar null = {.dtype = t, .is_null = true};
     struct tr_expr *old = in->args[k], *typed = NULL;
     TR_TRY(tr_expr_lit(&null, false, &typed, err));
@@ -213,12 +217,14 @@ enum tr_status tr_infer_choose(struct tr_infer *in, struct tr_error *err) {
   if (x->weak) return tr_infer_refuse(in, err);
   in->dtype = x->dtype;
   if (in->op == TR_OP_WHERE && in->args[0]->dtype.kind != TR_BOOL) return tr_infer_refuse(in, err);
-  if (in->op == TR_OP_FILLNA && (x->dtype.kind == TR_BOOL || tr_kind_is_int(x->dtype.kind))) return TR_OK; /* nothing to fill */
+  if (in->op == TR_OP_FILLNA && (x->dtype.kind == TR_BOOL || tr_kind_is_int(x->dtype.kind)))
+    return TR_OK; /* nothing to fill */
   if (in->args[a + 1]->op == TR_OP_LIT) TR_TRY(literal_fits(in, a + 1, x->dtype, err));
   const struct tr_expr *y = in->args[a + 1];
   if (!tr_dtype_eq(x->dtype, y->dtype) || x->dtype.kind == TR_CATEGORY) return tr_infer_refuse(in, err);
   bool clip = in->op == TR_OP_CLIP_LOWER || in->op == TR_OP_CLIP_UPPER;
-  if (clip && (y->op != TR_OP_LIT || y->lit.is_null || !(tr_kind_is_number(x->dtype.kind) || tr_kind_is_time(x->dtype.kind))))
+  if (clip &&
+      (y->op != TR_OP_LIT || y->lit.is_null || !(tr_kind_is_number(x->dtype.kind) || tr_kind_is_time(x->dtype.kind))))
     return tr_infer_refuse(in, err);
   in->maybe_null = in->op == TR_OP_FILLNA ? x->maybe_null && y->maybe_null : x->maybe_null || y->maybe_null;
   return TR_OK;
@@ -230,11 +236,13 @@ static enum tr_status isin(struct tr_infer *in, struct tr_error *err) {
   for (int64_t i = 0; i < in->params->n_list; i++) {
     const struct tr_scalar *s = &in->params->list[i];
     int v = s->dtype.kind;
-    bool ok = k == TR_CATEGORY ? v != TR_CATEGORY
+    bool ok = k == TR_CATEGORY       ? v != TR_CATEGORY
               : tr_kind_is_number(k) ? tr_kind_is_number(v)
               : tr_kind_is_time(k)   ? tr_dtype_eq(s->dtype, in->args[0]->dtype)
                                      : v == k;
-    if (!ok) return tr_unsupported(err, "isin of %s with %s values is not native", tr_dtype_name(in->args[0]->dtype), tr_dtype_name(s->dtype));
+    if (!ok)
+      return tr_unsupported(err, "isin of %s with %s values is not native", tr_dtype_name(in->args[0]->dtype),
+                            tr_dtype_name(s->dtype));
     /* ints beside floats are compared as float64, where large ones collide */
     bool mixed = tr_kind_is_number(k) && tr_kind_is_number(v) && tr_kind_is_float(k) != tr_kind_is_float(v);
     if (mixed && !s->is_null && fabs(as_double(s)) > 9007199254740992.0) return tr_infer_refuse(in, err);
@@ -242,39 +250,70 @@ static enum tr_status isin(struct tr_infer *in, struct tr_error *err) {
   return TR_OK;
 }
 
-/* Arithmetic and comparison with an argument whose dtype is not settled: fine when float64 in its place changes nothing. */
+/* Arithmetic and comparison with an argument whose dtype is not settled: fine when float64 in its place changes
+ * nothing. */
 static bool settled_either_way(const struct tr_infer *in) {
   switch (in->op) {
-  case TR_OP_EQ: case TR_OP_NE: case TR_OP_LT: case TR_OP_LE: case TR_OP_GT: case TR_OP_GE: case TR_OP_ISNA: case TR_OP_NOTNA:
-    return true;
+  case TR_OP_EQ:
+  case TR_OP_NE:
+  case TR_OP_LT:
+  case TR_OP_LE:
+  case TR_OP_GT:
+  case TR_OP_GE:
+  case TR_OP_ISNA:
+  case TR_OP_NOTNA: return true;
   case TR_OP_CAST: return in->params->dtype.kind == TR_F64 || in->params->dtype.kind == TR_I64;
-  case TR_OP_TRUEDIV: case TR_OP_ADD: case TR_OP_SUB: case TR_OP_MUL:
-    return in->dtype.kind == TR_F64;
+  case TR_OP_TRUEDIV:
+  case TR_OP_ADD:
+  case TR_OP_SUB:
+  case TR_OP_MUL: return in->dtype.kind == TR_F64;
   default: return false;
   }
 }
 
 static enum tr_status infer_op(struct tr_infer *in, struct tr_error *err) {
   switch (in->op) {
-  case TR_OP_ADD: case TR_OP_SUB: case TR_OP_MUL: case TR_OP_TRUEDIV: case TR_OP_FLOORDIV: case TR_OP_MOD: case TR_OP_POW:
-  case TR_OP_NEG: case TR_OP_ABS: case TR_OP_ROUND: case TR_OP_AND: case TR_OP_OR: case TR_OP_XOR: case TR_OP_INVERT:
-  case TR_OP_SQRT: case TR_OP_EXP: case TR_OP_LOG: case TR_OP_LOG10: case TR_OP_LOG2: case TR_OP_LOG1P: case TR_OP_FLOOR:
-  case TR_OP_CEIL: case TR_OP_SIN: case TR_OP_COS:
-    return tr_infer_arith(in, err);
-  case TR_OP_EQ: case TR_OP_NE: case TR_OP_LT: case TR_OP_LE: case TR_OP_GT: case TR_OP_GE:
-    return tr_infer_compare(in, err);
-  case TR_OP_ISNA: case TR_OP_NOTNA:
-    in->dtype = tr_dtype_of(TR_BOOL);
-    return TR_OK;
-  case TR_OP_FILLNA: case TR_OP_WHERE: case TR_OP_CLIP_LOWER: case TR_OP_CLIP_UPPER:
-    return tr_infer_choose(in, err);
+  case TR_OP_ADD:
+  case TR_OP_SUB:
+  case TR_OP_MUL:
+  case TR_OP_TRUEDIV:
+  case TR_OP_FLOORDIV:
+  case TR_OP_MOD:
+  case TR_OP_POW:
+  case TR_OP_NEG:
+  case TR_OP_ABS:
+  case TR_OP_ROUND:
+  case TR_OP_AND:
+  case TR_OP_OR:
+  case TR_OP_XOR:
+  case TR_OP_INVERT:
+  case TR_OP_SQRT:
+  case TR_OP_EXP:
+  case TR_OP_LOG:
+  case TR_OP_LOG10:
+  case TR_OP_LOG2:
+  case TR_OP_LOG1P:
+  case TR_OP_FLOOR:
+  case TR_OP_CEIL:
+  case TR_OP_SIN:
+  case TR_OP_COS: return tr_infer_arith(in, err);
+  case TR_OP_EQ:
+  case TR_OP_NE:
+  case TR_OP_LT:
+  case TR_OP_LE:
+  case TR_OP_GT:
+  case TR_OP_GE: return tr_infer_compare(in, err);
+  case TR_OP_ISNA:
+  case TR_OP_NOTNA: in->dtype = tr_dtype_of(TR_BOOL); return TR_OK;
+  case TR_OP_FILLNA:
+  case TR_OP_WHERE:
+  case TR_OP_CLIP_LOWER:
+  case TR_OP_CLIP_UPPER: return tr_infer_choose(in, err);
   case TR_OP_ISIN: return isin(in, err);
   case TR_OP_CAST: return tr_infer_cast(in, err);
-  case TR_OP_ROW_NUMBER:
-    in->dtype = tr_dtype_of(TR_I64);
-    return TR_OK;
-  case TR_OP_MAP_SCALARS: case TR_OP_HASH:
-    return tr_infer_refuse(in, err);
+  case TR_OP_ROW_NUMBER: in->dtype = tr_dtype_of(TR_I64); return TR_OK;
+  case TR_OP_MAP_SCALARS:
+  case TR_OP_HASH: return tr_infer_refuse(in, err);
   default:
     return in->op >= TR_OP_STR_LEN && in->op <= TR_OP_STR_SPLIT_GET ? tr_infer_text(in, err) : tr_infer_time(in, err);
   }
@@ -285,7 +324,8 @@ enum tr_status tr_infer(struct tr_infer *in, struct tr_error *err) {
   for (int k = 0; k < in->n_args; k++) {
     if (!in->args[k]->dtype_depends_on_data) continue;
     if (in->args[k]->op == TR_OP_FLOORDIV || in->args[k]->op == TR_OP_MOD || !settled_either_way(in))
-      return tr_unsupported(err, "%s of a value whose dtype depends on the data is not native", tr_expr_op_name(in->op));
+      return tr_unsupported(err, "%s of a value whose dtype depends on the data is not native",
+                            tr_expr_op_name(in->op));
     if (in->op == TR_OP_CAST) in->maybe_null = in->dtype.kind == TR_F64;
   }
   return TR_OK;

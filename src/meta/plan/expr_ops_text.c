@@ -11,16 +11,24 @@ static enum tr_status infer_str_method(struct tr_infer *in, struct tr_error *err
   in->dtype = x->dtype;
   in->maybe_null = x->maybe_null;
   switch (in->op) {
-  case TR_OP_STR_LEN: case TR_OP_STR_FIND: case TR_OP_STR_COUNT:
+  case TR_OP_STR_LEN:
+  case TR_OP_STR_FIND:
+  case TR_OP_STR_COUNT:
     in->dtype = tr_dtype_of(TR_I64);
     in->depends = x->maybe_null;
     break;
-  case TR_OP_STR_CONTAINS: case TR_OP_STR_STARTSWITH: case TR_OP_STR_ENDSWITH: case TR_OP_STR_ISDIGIT: case TR_OP_STR_ISALPHA:
+  case TR_OP_STR_CONTAINS:
+  case TR_OP_STR_STARTSWITH:
+  case TR_OP_STR_ENDSWITH:
+  case TR_OP_STR_ISDIGIT:
+  case TR_OP_STR_ISALPHA:
     in->dtype = tr_dtype_of(TR_BOOL);
     in->maybe_null = false;
     break;
   case TR_OP_STR_GET: in->maybe_null = true; break;
-  case TR_OP_STR_SLICE: if (p->params[2] == 0) return tr_infer_refuse(in, err); break;
+  case TR_OP_STR_SLICE:
+    if (p->params[2] == 0) return tr_infer_refuse(in, err);
+    break;
   case TR_OP_STR_SPLIT_GET: return tr_unsupported(err, "pandas gives object dtype here");
   default: break;
   }
@@ -42,7 +50,8 @@ enum tr_status tr_infer_text(struct tr_infer *in, struct tr_error *err) {
 
 /* Casts between fixed-width kinds; false = not native. */
 static bool castable(struct tr_dtype from, struct tr_dtype to) {
-  bool from_number = from.kind == TR_BOOL || tr_kind_is_number(from.kind), to_number = to.kind == TR_BOOL || tr_kind_is_number(to.kind);
+  bool from_number = from.kind == TR_BOOL || tr_kind_is_number(from.kind),
+       to_number = to.kind == TR_BOOL || tr_kind_is_number(to.kind);
   if (from_number && to_number) return true;
   if (from.kind == to.kind && tr_kind_is_time(from.kind)) return true;
   if (tr_kind_is_time(from.kind)) return to.kind == TR_I64;
@@ -55,7 +64,8 @@ enum tr_status tr_infer_cast(struct tr_infer *in, struct tr_error *err) {
   in->dtype = to;
   bool to_plain = to.kind == TR_BOOL || tr_kind_is_int(to.kind);
   in->maybe_null = !to_plain && (x->maybe_null || to.kind == TR_F32 || to.kind == TR_F64 || tr_kind_is_time(to.kind));
-  if (tr_kind_is_float(to.kind) && !x->maybe_null && from.kind != TR_STR && from.kind != TR_CATEGORY) in->maybe_null = false;
+  if (tr_kind_is_float(to.kind) && !x->maybe_null && from.kind != TR_STR && from.kind != TR_CATEGORY)
+    in->maybe_null = false;
   if (x->weak && x->op == TR_OP_LIT) TR_TRY(tr_infer_retype(in, 0, (enum tr_kind)from.kind, err));
   if (tr_dtype_eq(from, to) || castable(from, to)) return TR_OK;
   if (to.kind == TR_STR) return TR_OK;
@@ -92,8 +102,10 @@ static enum tr_status time_arith(struct tr_infer *in, struct tr_error *err) {
   int td = a == TR_TIMEDELTA ? 0 : 1;
   const struct tr_expr *number = in->args[1 - td];
   int nk = number->dtype.kind;
-  if (in->args[td]->dtype.kind != TR_TIMEDELTA || !tr_kind_is_number(nk) || nk == TR_U64) return tr_infer_refuse(in, err);
-  bool ok = in->op == TR_OP_MUL || (td == 0 && (in->op == TR_OP_TRUEDIV || (in->op == TR_OP_FLOORDIV && tr_kind_is_int(nk))));
+  if (in->args[td]->dtype.kind != TR_TIMEDELTA || !tr_kind_is_number(nk) || nk == TR_U64)
+    return tr_infer_refuse(in, err);
+  bool ok =
+      in->op == TR_OP_MUL || (td == 0 && (in->op == TR_OP_TRUEDIV || (in->op == TR_OP_FLOORDIV && tr_kind_is_int(nk))));
   if (!ok) return tr_infer_refuse(in, err);
   in->dtype = in->args[td]->dtype;
   in->maybe_null = in->maybe_null || in->op != TR_OP_MUL || tr_kind_is_float(nk);

@@ -31,9 +31,10 @@ static void put_scalar(struct out *o, const struct tr_scalar *s) {
 
 static const char *infix(int op) {
   static const char *const signs[TR_N_OPS] = {
-      [TR_OP_ADD] = "+", [TR_OP_SUB] = "-", [TR_OP_MUL] = "*", [TR_OP_TRUEDIV] = "/", [TR_OP_FLOORDIV] = "//", [TR_OP_MOD] = "%",
-      [TR_OP_POW] = "**", [TR_OP_EQ] = "==", [TR_OP_NE] = "!=", [TR_OP_LT] = "<", [TR_OP_LE] = "<=", [TR_OP_GT] = ">",
-      [TR_OP_GE] = ">=", [TR_OP_AND] = "&", [TR_OP_OR] = "|", [TR_OP_XOR] = "^"};
+      [TR_OP_ADD] = "+",       [TR_OP_SUB] = "-", [TR_OP_MUL] = "*",  [TR_OP_TRUEDIV] = "/",
+      [TR_OP_FLOORDIV] = "//", [TR_OP_MOD] = "%", [TR_OP_POW] = "**", [TR_OP_EQ] = "==",
+      [TR_OP_NE] = "!=",       [TR_OP_LT] = "<",  [TR_OP_LE] = "<=",  [TR_OP_GT] = ">",
+      [TR_OP_GE] = ">=",       [TR_OP_AND] = "&", [TR_OP_OR] = "|",   [TR_OP_XOR] = "^"};
   return signs[op];
 }
 

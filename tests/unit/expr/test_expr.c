@@ -1,12 +1,13 @@
-/* Evaluating expressions. Expected values are pandas 3.1.1's; every case runs whole and one row a morsel on two threads. */
+/* Evaluating expressions. Expected values are pandas 3.1.1's; every case runs whole and one row a morsel on two
+ * threads. */
 #include "base/mem.h"
 #include "data/kern/expr/eval.h"
+#include <cmocka.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <cmocka.h>
 
 static struct tr_error err;
 static struct tr_ctx ctx;
@@ -41,7 +42,9 @@ static struct tr_expr *lit(struct tr_scalar s, bool weak) {
   assert_int_equal(tr_expr_lit(&s, weak, &e, &err), TR_OK);
   return e;
 }
-static struct tr_expr *integer(int64_t v) { return lit((struct tr_scalar){.dtype = tr_dtype_of(TR_I64), .i = v}, true); }
+static struct tr_expr *integer(int64_t v) {
+  return lit((struct tr_scalar){.dtype = tr_dtype_of(TR_I64), .i = v}, true);
+}
 static struct tr_expr *word(const char *s) {
   struct tr_scalar v = {.dtype = tr_dtype_of(TR_STR)};
   v.s.ptr = s;
@@ -74,7 +77,10 @@ static struct tr_frame *frame(struct tr_array *a) {
 
 /* Takes e. Result in dtype `kind` with exactly these bytes. */
 static void gives(struct tr_frame *f, struct tr_expr *e, enum tr_kind kind, const void *want) {
-  static const struct { int threads; int64_t rows; } configs[] = {{1, TR_MORSEL_ROWS}, {2, 1}, {2, 3}};
+  static const struct {
+    int threads;
+    int64_t rows;
+  } configs[] = {{1, TR_MORSEL_ROWS}, {2, 1}, {2, 3}};
   for (int c = 0; c < 3; c++) {
     struct tr_array *out;
     ctx.threads = configs[c].threads;
@@ -122,7 +128,8 @@ static void numbers(void **state) {
 static void zero_divisors(void **state) {
   (void)state;
   struct tr_frame *f = frame(fixed(TR_I64, (int64_t[]){4, 2, 0, -3}));
-  struct tr_expr *e = make(TR_OP_FLOORDIV, lit((struct tr_scalar){.dtype = tr_dtype_of(TR_I64), .i = 9}, true), col(f, 0, false), NULL);
+  struct tr_expr *e =
+      make(TR_OP_FLOORDIV, lit((struct tr_scalar){.dtype = tr_dtype_of(TR_I64), .i = 9}, true), col(f, 0, false), NULL);
   assert_true(e->dtype_depends_on_data);
   gives(f, e, TR_F64, (double[]){2, 4, INFINITY, -3});
   tr_frame_unref(f);
@@ -130,11 +137,14 @@ static void zero_divisors(void **state) {
 
 static void times(void **state) {
   (void)state;
-  struct tr_frame *f = frame(fixed(TR_DATETIME, (int64_t[]){951782400, -1, TR_NAT, 1709164800})); /* 2000-02-29, 1969-12-31, NaT, 2024-02-29 */
+  struct tr_frame *f = frame(
+      fixed(TR_DATETIME, (int64_t[]){951782400, -1, TR_NAT, 1709164800})); /* 2000-02-29, 1969-12-31, NaT, 2024-02-29 */
   gives(f, make(TR_OP_DT_YEAR, col(f, 0, true), NULL, NULL), TR_F64, (double[]){2000, 1969, NAN, 2024});
   gives(f, make(TR_OP_DT_IS_MONTH_END, col(f, 0, true), NULL, NULL), TR_BOOL, (uint8_t[]){1, 1, 0, 1});
-  gives(f, make(TR_OP_GT, make(TR_OP_DT_MONTH, col(f, 0, true), NULL, NULL), integer(2), NULL), TR_BOOL, (uint8_t[]){0, 1, 0, 0});
-  gives_text(f, make(TR_OP_DT_DAY_NAME, col(f, 0, true), NULL, NULL), (const char *[]){"Tuesday", "Wednesday", NULL, "Thursday"});
+  gives(f, make(TR_OP_GT, make(TR_OP_DT_MONTH, col(f, 0, true), NULL, NULL), integer(2), NULL), TR_BOOL,
+        (uint8_t[]){0, 1, 0, 0});
+  gives_text(f, make(TR_OP_DT_DAY_NAME, col(f, 0, true), NULL, NULL),
+             (const char *[]){"Tuesday", "Wednesday", NULL, "Thursday"});
   struct tr_expr_params p = {.dtype = tr_dtype_of(TR_STR)};
   gives_text(f, make(TR_OP_CAST, col(f, 0, true), NULL, &p),
              (const char *[]){"2000-02-29 00:00:00", "1969-12-31 23:59:59", NULL, "2024-02-29 00:00:00"});
@@ -144,13 +154,25 @@ static void times(void **state) {
 static void text_ops(void **state) {
   (void)state;
   for (int dict = 0; dict < 2; dict++) {
-    struct tr_frame *f = frame(texts((const char *[]){"stra\xc3\x9f" "e nach Hause", NULL, "ab", "AB"}, dict));
+    struct tr_frame *f = frame(texts((const char *[]){"stra\xc3\x9f"
+                                                      "e nach Hause",
+                                                      NULL, "ab", "AB"},
+                                     dict));
     struct tr_expr_params p = {.params = {0, 5, 1}};
     gives_text(f, make(TR_OP_STR_SLICE, col(f, 0, true), NULL, &p), (const char *[]){"stra\xc3\x9f", NULL, "ab", "AB"});
-    gives_text(f, make(TR_OP_STR_LOWER, col(f, 0, true), NULL, NULL), (const char *[]){"stra\xc3\x9f" "e nach hause", NULL, "ab", "ab"});
-    gives_text(f, make(TR_OP_STR_TITLE, col(f, 0, true), NULL, NULL), (const char *[]){"Stra\xc3\x9f" "e Nach Hause", NULL, "Ab", "Ab"});
+    gives_text(f, make(TR_OP_STR_LOWER, col(f, 0, true), NULL, NULL),
+               (const char *[]){"stra\xc3\x9f"
+                                "e nach hause",
+                                NULL, "ab", "ab"});
+    gives_text(f, make(TR_OP_STR_TITLE, col(f, 0, true), NULL, NULL),
+               (const char *[]){"Stra\xc3\x9f"
+                                "e Nach Hause",
+                                NULL, "Ab", "Ab"});
     gives_text(f, make(TR_OP_ADD, make(TR_OP_ADD, col(f, 0, true), word("-"), NULL), col(f, 0, true), NULL),
-               (const char *[]){"stra\xc3\x9f" "e nach Hause-stra\xc3\x9f" "e nach Hause", NULL, "ab-ab", "AB-AB"});
+               (const char *[]){"stra\xc3\x9f"
+                                "e nach Hause-stra\xc3\x9f"
+                                "e nach Hause",
+                                NULL, "ab-ab", "AB-AB"});
     gives(f, make(TR_OP_STR_LEN, col(f, 0, true), NULL, NULL), TR_F64, (double[]){17, NAN, 2, 2});
     gives(f, make(TR_OP_EQ, col(f, 0, true), word("ab"), NULL), TR_BOOL, (uint8_t[]){0, 0, 1, 0});
     gives(f, make(TR_OP_NE, col(f, 0, true), word("ab"), NULL), TR_BOOL, (uint8_t[]){1, 1, 0, 1});
@@ -201,8 +223,9 @@ static void nothing_leaks(void **state) {
 int main(void) {
   tr_ctx_init(&ctx);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(numbers), cmocka_unit_test(zero_divisors), cmocka_unit_test(times),         cmocka_unit_test(text_ops),
-      cmocka_unit_test(filters), cmocka_unit_test(errors),        cmocka_unit_test(nothing_leaks),
+      cmocka_unit_test(numbers),       cmocka_unit_test(zero_divisors), cmocka_unit_test(times),
+      cmocka_unit_test(text_ops),      cmocka_unit_test(filters),       cmocka_unit_test(errors),
+      cmocka_unit_test(nothing_leaks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,11 @@
 /* Expressions as metadata: inferred dtypes as pandas has them, refusals, equality, hashing, rewriting, printing. */
 #include "base/mem.h"
 #include "meta/plan/expr.h"
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <cmocka.h>
 
 static struct tr_error err;
 

@@ -1,10 +1,10 @@
 /* dtype names, widths and numpy's common types (expected values from np.result_type). */
 #include "meta/type/type.h"
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <cmocka.h>
 
 static void names_round_trip(void **state) {
   (void)state;
@@ -22,14 +22,18 @@ static void names_round_trip(void **state) {
 
 static void common_types(void **state) {
   (void)state;
-  static const struct { const char *a, *b, *common; } cases[] = {
-      {"bool", "bool", "bool"},     {"bool", "int8", "int8"},      {"int8", "uint8", "int16"},    {"int8", "int64", "int64"},
-      {"uint32", "int32", "int64"}, {"uint64", "int8", "float64"}, {"int16", "float32", "float32"}, {"int32", "float32", "float64"},
-      {"uint16", "float32", "float32"}, {"uint64", "float32", "float64"}, {"float32", "float64", "float64"}, {"uint16", "int64", "int64"},
+  static const struct {
+    const char *a, *b, *common;
+  } cases[] = {
+      {"bool", "bool", "bool"},         {"bool", "int8", "int8"},          {"int8", "uint8", "int16"},
+      {"int8", "int64", "int64"},       {"uint32", "int32", "int64"},      {"uint64", "int8", "float64"},
+      {"int16", "float32", "float32"},  {"int32", "float32", "float64"},   {"uint16", "float32", "float32"},
+      {"uint64", "float32", "float64"}, {"float32", "float64", "float64"}, {"uint16", "int64", "int64"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct tr_dtype a, b, c;
-    assert_true(tr_dtype_parse(cases[i].a, &a) && tr_dtype_parse(cases[i].b, &b) && tr_dtype_parse(cases[i].common, &c));
+    assert_true(tr_dtype_parse(cases[i].a, &a) && tr_dtype_parse(cases[i].b, &b) &&
+                tr_dtype_parse(cases[i].common, &c));
     assert_int_equal(tr_kind_common((enum tr_kind)a.kind, (enum tr_kind)b.kind), c.kind);
     assert_int_equal(tr_kind_common((enum tr_kind)b.kind, (enum tr_kind)a.kind), c.kind);
   }

@@ -1,76 +1,75 @@
 /* Arithmetic kernels and their choice. Integers wrap; float floor division and modulo follow numpy's divmod to the
- * sign of zero; both operands are brought to the common kind first. Integer division by a variable is done in float64 where
- * that is exact (|x|, |y| < 2^31 is not assumed: the hardware divides). */
+ * sign of zero; both operands are brought to the common kind first. */
 #include "data/kern/expr/eval_int.h"
 #include <math.h>
 
-#define T int8_t
-#define U int32_t
-#define W int32_t
-#define S i8
+#define T        int8_t
+#define U        int32_t
+#define W        int32_t
+#define S        i8
 #define IS_FLOAT 0
 #include "data/kern/expr/arith_type.tmpl.h"
-#define T int16_t
-#define U int32_t
-#define W int32_t
-#define S i16
+#define T        int16_t
+#define U        int32_t
+#define W        int32_t
+#define S        i16
 #define IS_FLOAT 0
 #include "data/kern/expr/arith_type.tmpl.h"
-#define T int32_t
-#define U uint32_t
-#define W uint32_t
-#define S i32
+#define T        int32_t
+#define U        uint32_t
+#define W        uint32_t
+#define S        i32
 #define IS_FLOAT 0
 #include "data/kern/expr/arith_type.tmpl.h"
-#define T int64_t
-#define U uint64_t
-#define W uint64_t
-#define S i64
+#define T        int64_t
+#define U        uint64_t
+#define W        uint64_t
+#define S        i64
 #define IS_FLOAT 0
 #include "data/kern/expr/arith_type.tmpl.h"
-#define T float
-#define U float
-#define W float
-#define S f32
+#define T        float
+#define U        float
+#define W        float
+#define S        f32
 #define IS_FLOAT 1
 #include "data/kern/expr/arith_type.tmpl.h"
-#define T double
-#define U double
-#define W double
-#define S f64
+#define T        double
+#define U        double
+#define W        double
+#define S        f64
 #define IS_FLOAT 1
 #include "data/kern/expr/arith_type.tmpl.h"
 
-#define T int8_t
-#define S i8
+#define T         int8_t
+#define S         i8
 #define IS_SIGNED 1
 #include "data/kern/expr/division.tmpl.h"
-#define T int16_t
-#define S i16
+#define T         int16_t
+#define S         i16
 #define IS_SIGNED 1
 #include "data/kern/expr/division.tmpl.h"
-#define T int32_t
-#define S i32
+#define T         int32_t
+#define S         i32
 #define IS_SIGNED 1
 #include "data/kern/expr/division.tmpl.h"
-#define T int64_t
-#define S i64
+#define T         int64_t
+#define S         i64
 #define IS_SIGNED 1
 #include "data/kern/expr/division.tmpl.h"
-#define T uint8_t
-#define S u8
+#define T         uint8_t
+#define S         u8
 #define IS_SIGNED 0
 #include "data/kern/expr/division.tmpl.h"
-#define T uint16_t
-#define S u16
+#define T         uint16_t
+#define S         u16
 #define IS_SIGNED 0
 #include "data/kern/expr/division.tmpl.h"
-#define T uint32_t
-#define S u32
+#define T         uint32_t
+#define S         u32
 #define IS_SIGNED 0
 #include "data/kern/expr/division.tmpl.h"
-#define T uint64_t
-#define S u64
+#define T         uint64_t
+#define S         u64
 #define IS_SIGNED 0
 #include "data/kern/expr/division.tmpl.h"
 
@@ -91,11 +90,12 @@ static inline double floordiv_slow(double a, double b) {
   return div - f > 0.5 ? f + 1.0 : f;
 }
 
-/* Vectors of float division. Where the quotient q = trunc(a / b) is below 2^26 and nothing over- or underflows, the remainder
- * a - q * b is computed exactly (Dekker's product), q corrected by one when a / b had rounded up to a whole number: the
- * same remainder as fmod. That loop has no branch; rows outside its range are redone the slow way. */
+/* Vectors of float division. Where the quotient q = trunc(a / b) is below 2^26 and nothing over- or underflows, the
+ * remainder a - q * b is computed exactly (Dekker's product), q corrected by one when a / b had rounded up to a whole
+ * number: the same remainder as fmod. That loop has no branch; rows outside its range are redone the slow way. */
 static inline double exact_rest(double a, double q, double b) {
-  const double p = q * b, t = b * 134217729.0, bh = t - (t - b), bl = b - bh; /* 26 bits each: q * bh and q * bl are exact */
+  const double p = q * b, t = b * 134217729.0, bh = t - (t - b),
+               bl = b - bh; /* 26 bits each: q * bh and q * bl are exact */
   return (a - p) - ((q * bh - p) + q * bl);
 }
 
@@ -117,20 +117,31 @@ static inline double divmod_quick(double a, double b, double x, double *q) {
   return adjust ? r + b : r;
 }
 
-static void divide_f64(struct tr_call *c, bool want_mod) {
-  const double *restrict a = c->in[0].p, *restrict b = c->in[1].p;
-  double *restrict out = c->out;
-  const int64_t n = c->n, sa = c->in[0].is_const ? 0 : 1, sb = c->in[1].is_const ? 0 : 1;
+/* Rows that need the slow way are counted. Inlined with constant strides and want_mod, so that each form is one plain
+ * loop. */
+static inline __attribute__((always_inline)) int64_t divide_loop(const double *restrict a, int64_t sa,
+                                                                 const double *restrict b, int64_t sb, int64_t n,
+                                                                 bool want_mod, double *restrict out) {
   int64_t slow = 0;
   for (int64_t i = 0; i < n; i++) {
     const double x = a[i * sa], y = b[i * sb], d = x / y;
-    const bool ok = quick(x, y, d);
+    const bool ok = quick(x, y, d), nan = (x != x) | (y != y);
     double q, r = divmod_quick(ok ? x : 1.0, ok ? y : 1.0, ok ? d : 1.0, &q);
-    const bool nan = (x != x) | (y != y);
     slow += !ok & !nan;
     const double v = want_mod ? (r == 0 ? copysign(0.0, y) : r) : (q == 0 ? copysign(0.0, d) : q);
     out[i] = nan ? d : v;
   }
+  return slow;
+}
+
+static inline __attribute__((always_inline)) void divide_f64(struct tr_call *c, bool want_mod) {
+  const double *a = c->in[0].p, *b = c->in[1].p;
+  double *out = c->out;
+  const int64_t n = c->n, sa = c->in[0].is_const ? 0 : 1, sb = c->in[1].is_const ? 0 : 1;
+  int64_t slow;
+  if (sa && !sb) slow = divide_loop(a, 1, b, 0, n, want_mod, out);
+  else if (sa && sb) slow = divide_loop(a, 1, b, 1, n, want_mod, out);
+  else slow = divide_loop(a, sa, b, sb, n, want_mod, out);
   if (!slow) return;
   for (int64_t i = 0; i < n; i++) {
     const double x = a[i * sa], y = b[i * sb];
@@ -196,14 +207,14 @@ static void floordiv_f32(struct tr_call *c) {
   if (zero) c->saw |= TR_SAW_ZERO;
 }
 
-#define TX float
-#define TY float
-#define R float
+#define TX   float
+#define TY   float
+#define R    float
 #define NAME mod_f32
 #define EXPR mod_f32_1(x, y)
 #include "data/kern/expr/binary.tmpl.h"
 #undef R
-#define R double
+#define R    double
 #define NAME floordiv_f64_f32
 #define EXPR (double)floordiv_f32_1(x, y)
 #include "data/kern/expr/binary.tmpl.h"
@@ -211,9 +222,9 @@ static void floordiv_f32(struct tr_call *c) {
 #undef TY
 #undef R
 
-#define TX uint8_t
-#define TY uint8_t
-#define R uint8_t
+#define TX   uint8_t
+#define TY   uint8_t
+#define R    uint8_t
 #define NAME or_u8
 #define EXPR x | y
 #include "data/kern/expr/binary.tmpl.h"
@@ -229,9 +240,9 @@ static void floordiv_f32(struct tr_call *c) {
 #undef TX
 #undef TY
 #undef R
-#define TX uint64_t
-#define TY uint64_t
-#define R uint64_t
+#define TX   uint64_t
+#define TY   uint64_t
+#define R    uint64_t
 #define NAME or_u64
 #define EXPR x | y
 #include "data/kern/expr/binary.tmpl.h"
@@ -247,8 +258,10 @@ static void floordiv_f32(struct tr_call *c) {
 
 /* Unsigned add, sub, mul and neg are the signed ones: the bits are the same. */
 static const tr_kernel arith_kernels[TR_OP_POW - TR_OP_ADD + 1][TR_F64 + 1] = {
-#define ADD_LIKE(op) {or_u8, op##_i8, op##_i16, op##_i32, op##_i64, op##_i8, op##_i16, op##_i32, op##_i64, op##_f32, op##_f64}
-#define DIV_LIKE(op) {NULL, op##_i8, op##_i16, op##_i32, op##_i64, op##_u8, op##_u16, op##_u32, op##_u64, op##_f32, op##_f64}
+#define ADD_LIKE(op) \
+  { or_u8, op##_i8, op##_i16, op##_i32, op##_i64, op##_i8, op##_i16, op##_i32, op##_i64, op##_f32, op##_f64 }
+#define DIV_LIKE(op) \
+  { NULL, op##_i8, op##_i16, op##_i32, op##_i64, op##_u8, op##_u16, op##_u32, op##_u64, op##_f32, op##_f64 }
     [TR_OP_ADD - TR_OP_ADD] = ADD_LIKE(add),
     [TR_OP_SUB - TR_OP_ADD] = ADD_LIKE(sub),
     [TR_OP_MUL - TR_OP_ADD] = ADD_LIKE(mul),
@@ -257,13 +270,22 @@ static const tr_kernel arith_kernels[TR_OP_POW - TR_OP_ADD + 1][TR_F64 + 1] = {
     [TR_OP_MOD - TR_OP_ADD] = DIV_LIKE(mod),
     [TR_OP_POW - TR_OP_ADD] = DIV_LIKE(pow),
 };
-static const tr_kernel floordiv_as_float[TR_F64 + 1] = {
-    NULL, floordiv_f64_i8, floordiv_f64_i16, floordiv_f64_i32, floordiv_f64_i64, floordiv_f64_u8, floordiv_f64_u16,
-    floordiv_f64_u32, floordiv_f64_u64, floordiv_f64_f32, floordiv_f64};
-static const tr_kernel mod_as_float[TR_F64 + 1] = {NULL, mod_f64_i8, mod_f64_i16, mod_f64_i32, mod_f64_i64, mod_f64_u8,
-                                                   mod_f64_u16, mod_f64_u32, mod_f64_u64, mod_f32, mod_f64};
-static const tr_kernel neg_kernels[TR_F64 + 1] = {not_bool, neg_i8, neg_i16, neg_i32, neg_i64, neg_i8, neg_i16, neg_i32,
-                                                  neg_i64, neg_f32, neg_f64};
+static const tr_kernel floordiv_as_float[TR_F64 + 1] = {NULL,
+                                                        floordiv_f64_i8,
+                                                        floordiv_f64_i16,
+                                                        floordiv_f64_i32,
+                                                        floordiv_f64_i64,
+                                                        floordiv_f64_u8,
+                                                        floordiv_f64_u16,
+                                                        floordiv_f64_u32,
+                                                        floordiv_f64_u64,
+                                                        floordiv_f64_f32,
+                                                        floordiv_f64};
+static const tr_kernel mod_as_float[TR_F64 + 1] = {NULL,        mod_f64_i8, mod_f64_i16, mod_f64_i32,
+                                                   mod_f64_i64, mod_f64_u8, mod_f64_u16, mod_f64_u32,
+                                                   mod_f64_u64, mod_f32,    mod_f64};
+static const tr_kernel neg_kernels[TR_F64 + 1] = {not_bool, neg_i8,  neg_i16, neg_i32, neg_i64, neg_i8,
+                                                  neg_i16,  neg_i32, neg_i64, neg_f32, neg_f64};
 
 static const tr_kernel bit_kernels[3][2] = {{and_u8, and_u64}, {or_u8, or_u64}, {xor_u8, xor_u64}};
 

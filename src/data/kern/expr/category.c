@@ -3,17 +3,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct used { const int32_t *codes; uint8_t *flags; };
+struct used {
+  const int32_t *codes;
+  uint8_t *flags;
+};
 
 static enum tr_status mark_used(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   (void)thread, (void)err;
   const struct used *u = arg;
   for (int64_t i = begin; i < end; i++) /* flags[-1] takes the missing; racing stores all store 1 */
-    if (!__atomic_load_n(&u->flags[u->codes[i]], __ATOMIC_RELAXED)) __atomic_store_n(&u->flags[u->codes[i]], 1, __ATOMIC_RELAXED);
+    if (!__atomic_load_n(&u->flags[u->codes[i]], __ATOMIC_RELAXED))
+      __atomic_store_n(&u->flags[u->codes[i]], 1, __ATOMIC_RELAXED);
   return TR_OK;
 }
 
-struct remap { const int32_t *from, *table; int32_t *to; };
+struct remap {
+  const int32_t *from, *table;
+  int32_t *to;
+};
 
 static enum tr_status remap_codes(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   (void)thread, (void)err;
@@ -28,8 +35,8 @@ static int by_text(const void *a, const void *b, void *dict) {
 }
 
 /* Dictionary of the used values in order, and table[old code] = new code (table[-1] = -1 is set by the caller). */
-static enum tr_status sorted_dictionary(const struct tr_array *old, const uint8_t *flags, int32_t *order, int32_t *table,
-                                        struct tr_array **out, struct tr_error *err) {
+static enum tr_status sorted_dictionary(const struct tr_array *old, const uint8_t *flags, int32_t *order,
+                                        int32_t *table, struct tr_array **out, struct tr_error *err) {
   int64_t n = 0;
   for (int64_t i = 0; i < old->length; i++)
     if (flags[i]) order[n++] = (int32_t)i;

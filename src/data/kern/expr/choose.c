@@ -1,64 +1,64 @@
 /* Missing values and choices between values: ISNA, NOTNA, FILLNA, WHERE, CLIP on fixed-width kinds. */
 #include "data/kern/expr/math_int.h"
 
-#define T int8_t
-#define S i8
+#define T          int8_t
+#define S          i8
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
 #include "data/kern/expr/choose.tmpl.h"
-#define T int16_t
-#define S i16
+#define T          int16_t
+#define S          i16
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
 #include "data/kern/expr/choose.tmpl.h"
-#define T int32_t
-#define S i32
+#define T          int32_t
+#define S          i32
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
 #include "data/kern/expr/choose.tmpl.h"
-#define T uint8_t
-#define S u8
+#define T          uint8_t
+#define S          u8
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
 #include "data/kern/expr/choose.tmpl.h"
-#define T uint16_t
-#define S u16
+#define T          uint16_t
+#define S          u16
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
 #include "data/kern/expr/choose.tmpl.h"
-#define T uint32_t
-#define S u32
+#define T          uint32_t
+#define S          u32
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
 #include "data/kern/expr/choose.tmpl.h"
-#define T uint64_t
-#define S u64
+#define T          uint64_t
+#define S          u64
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
 #include "data/kern/expr/choose.tmpl.h"
-#define T int64_t
-#define S i64
+#define T          int64_t
+#define S          i64
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
 #include "data/kern/expr/choose.tmpl.h"
-#define T float
-#define S f32
+#define T          float
+#define S          f32
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
 #include "data/kern/expr/choose.tmpl.h"
-#define T double
-#define S f64
+#define T          double
+#define S          f64
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
 #include "data/kern/expr/choose.tmpl.h"
-#define T int64_t
-#define S nat
+#define T          int64_t
+#define S          nat
 #define IS_NULL(x) ((x) == TR_NAT)
 #define LESS(x, y) ((x) < (y) && (x) != TR_NAT)
 #include "data/kern/expr/choose.tmpl.h"
 /* categories: codes */
-#define TX int32_t
-#define R uint8_t
+#define TX   int32_t
+#define R    uint8_t
 #define NAME isna_code
 #define EXPR x < 0
 #include "data/kern/expr/unary.tmpl.h"
@@ -68,7 +68,8 @@
 #undef TX
 #undef R
 
-#define ROW(f) {f##_u8, f##_i8, f##_i16, f##_i32, f##_i64, f##_u8, f##_u16, f##_u32, f##_u64, f##_f32, f##_f64}
+#define ROW(f) \
+  { f##_u8, f##_i8, f##_i16, f##_i32, f##_i64, f##_u8, f##_u16, f##_u32, f##_u64, f##_f32, f##_f64 }
 static const tr_kernel where_kernels[] = ROW(where), fillna_kernels[] = ROW(fillna), lower_kernels[] = ROW(clip_lower),
                        upper_kernels[] = ROW(clip_upper), isna_kernels[] = ROW(isna), notna_kernels[] = ROW(notna);
 
@@ -93,16 +94,9 @@ bool tr_lower_choose(const struct tr_expr *e, struct tr_lower *lo) {
     lo->kernel = time ? notna_nat : code ? notna_code : notna_kernels[rep];
     lo->out_rep = TR_BOOL;
     return true;
-  case TR_OP_FILLNA:
-    lo->kernel = time ? fillna_nat : fillna_kernels[rep];
-    return true;
-  case TR_OP_CLIP_LOWER:
-    lo->kernel = time ? clip_lower_nat : lower_kernels[rep];
-    return true;
-  case TR_OP_CLIP_UPPER:
-    lo->kernel = time ? clip_upper_nat : upper_kernels[rep];
-    return true;
-  default:
-    return false;
+  case TR_OP_FILLNA: lo->kernel = time ? fillna_nat : fillna_kernels[rep]; return true;
+  case TR_OP_CLIP_LOWER: lo->kernel = time ? clip_lower_nat : lower_kernels[rep]; return true;
+  case TR_OP_CLIP_UPPER: lo->kernel = time ? clip_upper_nat : upper_kernels[rep]; return true;
+  default: return false;
   }
 }

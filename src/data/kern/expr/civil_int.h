@@ -1,12 +1,14 @@
-/* Dates from day numbers (days since 1970-01-01, proleptic Gregorian) and back; Hinnant's "chrono-compatible low-level date
- * algorithms", in 32-bit arithmetic. Days must lie within +-700 million. */
+/* Dates from day numbers (days since 1970-01-01, proleptic Gregorian) and back; Hinnant's "chrono-compatible low-level
+ * date algorithms", in 32-bit arithmetic. Days must lie within +-700 million. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
 enum { TR_MAX_CIVIL_DAYS = 700000000 };
 
-struct tr_civil { int32_t year, month, day; };
+struct tr_civil {
+  int32_t year, month, day;
+};
 
 static inline struct tr_civil tr_civil_from_days(int32_t days) {
   const int32_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097;

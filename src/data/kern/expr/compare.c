@@ -1,100 +1,100 @@
-/* Comparison kernels and their choice. Numbers are compared in numpy's common kind, except int64 with uint64, which is exact.
- * Times are compared exactly whatever their units; NaT equals nothing. */
+/* Comparison kernels and their choice. Numbers are compared in numpy's common kind, except int64 with uint64, which is
+ * exact. Times are compared exactly whatever their units; NaT equals nothing. */
 #include "data/kern/expr/eval_int.h"
 
-#define TX int8_t
-#define TY int8_t
-#define S i8
+#define TX  int8_t
+#define TY  int8_t
+#define S   i8
 #define EQ_ x == y
 #define LT_ x < y
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
 #include "data/kern/expr/compare_type.tmpl.h"
-#define TX int16_t
-#define TY int16_t
-#define S i16
+#define TX  int16_t
+#define TY  int16_t
+#define S   i16
 #define EQ_ x == y
 #define LT_ x < y
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
 #include "data/kern/expr/compare_type.tmpl.h"
-#define TX int32_t
-#define TY int32_t
-#define S i32
+#define TX  int32_t
+#define TY  int32_t
+#define S   i32
 #define EQ_ x == y
 #define LT_ x < y
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
 #include "data/kern/expr/compare_type.tmpl.h"
-#define TX int64_t
-#define TY int64_t
-#define S i64
+#define TX  int64_t
+#define TY  int64_t
+#define S   i64
 #define EQ_ x == y
 #define LT_ x < y
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
 #include "data/kern/expr/compare_type.tmpl.h"
-#define TX uint8_t
-#define TY uint8_t
-#define S u8
+#define TX  uint8_t
+#define TY  uint8_t
+#define S   u8
 #define EQ_ x == y
 #define LT_ x < y
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
 #include "data/kern/expr/compare_type.tmpl.h"
-#define TX uint16_t
-#define TY uint16_t
-#define S u16
+#define TX  uint16_t
+#define TY  uint16_t
+#define S   u16
 #define EQ_ x == y
 #define LT_ x < y
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
 #include "data/kern/expr/compare_type.tmpl.h"
-#define TX uint32_t
-#define TY uint32_t
-#define S u32
+#define TX  uint32_t
+#define TY  uint32_t
+#define S   u32
 #define EQ_ x == y
 #define LT_ x < y
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
 #include "data/kern/expr/compare_type.tmpl.h"
-#define TX uint64_t
-#define TY uint64_t
-#define S u64
+#define TX  uint64_t
+#define TY  uint64_t
+#define S   u64
 #define EQ_ x == y
 #define LT_ x < y
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
 #include "data/kern/expr/compare_type.tmpl.h"
-#define TX float
-#define TY float
-#define S f32
+#define TX  float
+#define TY  float
+#define S   f32
 #define EQ_ x == y
 #define LT_ x < y
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
 #include "data/kern/expr/compare_type.tmpl.h"
-#define TX double
-#define TY double
-#define S f64
+#define TX  double
+#define TY  double
+#define S   f64
 #define EQ_ x == y
 #define LT_ x < y
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
 #include "data/kern/expr/compare_type.tmpl.h"
-#define TX int64_t
-#define TY uint64_t
-#define S iu
+#define TX  int64_t
+#define TY  uint64_t
+#define S   iu
 #define EQ_ x >= 0 && (uint64_t)x == y
 #define LT_ x < 0 || (uint64_t)x < y
 #define LE_ x < 0 || (uint64_t)x <= y
@@ -102,9 +102,9 @@
 #define GE_ x >= 0 && (uint64_t)x >= y
 #include "data/kern/expr/compare_type.tmpl.h"
 /* times: NaT is the least int64 */
-#define TX int64_t
-#define TY int64_t
-#define S nat
+#define TX  int64_t
+#define TY  int64_t
+#define S   nat
 #define EQ_ (x == y) & (x != TR_NAT)
 #define LT_ (x < y) & (x != TR_NAT)
 #define LE_ (x <= y) & (x != TR_NAT)
@@ -113,19 +113,20 @@
 #include "data/kern/expr/compare_type.tmpl.h"
 
 /* Times of different units: state = the two factors that bring them to the finer one. */
-#define X_ ((__int128)x * ((const int64_t *)c->state)[0])
-#define Y_ ((__int128)y * ((const int64_t *)c->state)[1])
-#define TX int64_t
-#define TY int64_t
-#define S units
-#define EQ_ X_ == Y_ && x != TR_NAT && y != TR_NAT
-#define LT_ X_ < Y_ && x != TR_NAT && y != TR_NAT
-#define LE_ X_ <= Y_ && x != TR_NAT && y != TR_NAT
-#define GT_ X_ > Y_ && x != TR_NAT && y != TR_NAT
-#define GE_ X_ >= Y_ && x != TR_NAT && y != TR_NAT
+#define X_  ((__int128)x * ((const int64_t *)c->state)[0])
+#define Y_  ((__int128)y * ((const int64_t *)c->state)[1])
+#define TX  int64_t
+#define TY  int64_t
+#define S   units
+#define EQ_ X_ == Y_ &&x != TR_NAT &&y != TR_NAT
+#define LT_ X_ < Y_ &&x != TR_NAT &&y != TR_NAT
+#define LE_ X_ <= Y_ &&x != TR_NAT &&y != TR_NAT
+#define GT_ X_ > Y_ &&x != TR_NAT &&y != TR_NAT
+#define GE_ X_ >= Y_ &&x != TR_NAT &&y != TR_NAT
 #include "data/kern/expr/compare_type.tmpl.h"
 
-#define ROW(op) {op##_u8, op##_i8, op##_i16, op##_i32, op##_i64, op##_u8, op##_u16, op##_u32, op##_u64, op##_f32, op##_f64}
+#define ROW(op) \
+  { op##_u8, op##_i8, op##_i16, op##_i32, op##_i64, op##_u8, op##_u16, op##_u32, op##_u64, op##_f32, op##_f64 }
 static const tr_kernel number_kernels[6][TR_F64 + 1] = {ROW(eq), ROW(ne), ROW(lt), ROW(le), ROW(gt), ROW(ge)};
 static const tr_kernel iu_kernels[6] = {eq_iu, ne_iu, lt_iu, le_iu, gt_iu, ge_iu};
 static const tr_kernel nat_kernels[6] = {eq_nat, ne_nat, lt_nat, le_nat, gt_nat, ge_nat};

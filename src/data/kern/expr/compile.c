@@ -29,7 +29,8 @@ enum tr_status tr_program_keep(struct tr_program *p, struct tr_expr *e, struct t
 }
 
 enum tr_status tr_program_column(struct tr_program *p, struct tr_array *array, int *slot, struct tr_error *err) {
-  struct tr_slot s = {.kind = TR_SLOT_COLUMN, .rep = tr_rep_of(array->dtype), .array = array, .base = tr_array_data(array)};
+  struct tr_slot s = {
+      .kind = TR_SLOT_COLUMN, .rep = tr_rep_of(array->dtype), .array = array, .base = tr_array_data(array)};
   s.width = (uint8_t)(array->enc == TR_DICT ? 4 : tr_dtype_width(array->dtype));
   enum tr_status st = tr_program_slot(p, &s, slot, err);
   if (st != TR_OK) tr_array_unref(array);
@@ -41,7 +42,8 @@ static struct tr_operand constant_operand(const struct tr_slot *s) {
 }
 
 /* Runs a step whose inputs are all constant. */
-static enum tr_status fold(struct tr_program *p, const struct tr_step *s, const struct tr_slot *out, int *slot, struct tr_error *err) {
+static enum tr_status fold(struct tr_program *p, const struct tr_step *s, const struct tr_slot *out, int *slot,
+                           struct tr_error *err) {
   struct tr_slot folded = *out;
   folded.kind = TR_SLOT_CONST;
   folded.value = 0;
@@ -84,8 +86,8 @@ static int find_conversion(const struct tr_program *p, tr_kernel kernel, int fro
   return -1;
 }
 
-static enum tr_status convert(struct tr_program *p, tr_kernel kernel, int from, int rep, int64_t factor, const struct tr_expr *e,
-                              int *out, struct tr_error *err) {
+static enum tr_status convert(struct tr_program *p, tr_kernel kernel, int from, int rep, int64_t factor,
+                              const struct tr_expr *e, int *out, struct tr_error *err) {
   if (!kernel) return tr_unsupported(err, "%s: operands of these dtypes", tr_expr_op_name((enum tr_expr_op)e->op));
   int known = find_conversion(p, kernel, from, factor);
   if (known >= 0) {
@@ -97,24 +99,28 @@ static enum tr_status convert(struct tr_program *p, tr_kernel kernel, int from, 
   return tr_program_step(p, &s, &to, out, err);
 }
 
-enum tr_status tr_compile_as(struct tr_program *p, int slot, int rep, const struct tr_expr *e, int *out, struct tr_error *err) {
+enum tr_status tr_compile_as(struct tr_program *p, int slot, int rep, const struct tr_expr *e, int *out,
+                             struct tr_error *err) {
   const struct tr_slot *s = &p->slots[slot];
   *out = slot;
   if (s->marks_null && rep == TR_F64) return convert(p, tr_unmark_kernel(s->rep), slot, rep, 0, e, out, err);
   if (s->rep == rep) return TR_OK;
-  if (s->rep > TR_F64 || rep > TR_F64) return tr_unsupported(err, "%s: operands of these dtypes", tr_expr_op_name((enum tr_expr_op)e->op));
+  if (s->rep > TR_F64 || rep > TR_F64)
+    return tr_unsupported(err, "%s: operands of these dtypes", tr_expr_op_name((enum tr_expr_op)e->op));
   return convert(p, tr_convert_kernel(s->rep, rep), slot, rep, 0, e, out, err);
 }
 
 static bool lower(const struct tr_expr *e, bool zero_float, struct tr_lower *lo) {
   return tr_lower_arith(e, zero_float, lo) || tr_lower_compare(e, lo) ||
-         (e->op == TR_OP_CAST ? tr_lower_cast(e, lo) : tr_lower_choose(e, lo) || tr_lower_math(e, lo) || tr_lower_time(e, lo));
+         (e->op == TR_OP_CAST ? tr_lower_cast(e, lo)
+                              : tr_lower_choose(e, lo) || tr_lower_math(e, lo) || tr_lower_time(e, lo));
 }
 
 static enum tr_status compile_fused(struct tr_program *p, struct tr_expr *e, int *slot, struct tr_error *err) {
   struct tr_lower lo = {0};
   if (!lower(e, p->zero_float && e->dtype_depends_on_data, &lo))
-    return tr_unsupported(err, "%s giving %s is not native", tr_expr_op_name((enum tr_expr_op)e->op), tr_dtype_name(e->dtype));
+    return tr_unsupported(err, "%s giving %s is not native", tr_expr_op_name((enum tr_expr_op)e->op),
+                          tr_dtype_name(e->dtype));
   struct tr_step s = {.e = e, .kernel = lo.kernel, .n_in = e->n_args};
   memcpy(s.params, lo.params, sizeof s.params);
   for (int k = 0; k < e->n_args; k++) {
@@ -123,7 +129,8 @@ static enum tr_status compile_fused(struct tr_program *p, struct tr_expr *e, int
     TR_TRY(tr_compile_as(p, raw, lo.rep[k], e, &s.in[k], err));
     if (lo.scale[k] > 1) TR_TRY(convert(p, tr_kern_scale, s.in[k], TR_I64, lo.scale[k], e, &s.in[k], err));
   }
-  struct tr_slot out = {.rep = lo.out_rep, .marks_null = lo.marks_null,
+  struct tr_slot out = {.rep = lo.out_rep,
+                        .marks_null = lo.marks_null,
                         .width = (uint8_t)tr_dtype_width(tr_dtype_of((enum tr_kind)lo.out_rep))};
   return tr_program_step(p, &s, &out, slot, err);
 }
@@ -145,12 +152,14 @@ static enum tr_status compile_column(struct tr_program *p, const struct tr_expr 
     return tr_fail(err, TR_EXC_RUNTIME, "expression reads column %d, which is not there", e->column);
   struct tr_array *a = p->in->cols[e->column];
   if (a->dtype.kind != e->dtype.kind || a->dtype.unit != e->dtype.unit)
-    return tr_fail(err, TR_EXC_RUNTIME, "expression expects column %d to be %s, it is %s", e->column, tr_dtype_name(e->dtype), tr_dtype_name(a->dtype));
+    return tr_fail(err, TR_EXC_RUNTIME, "expression expects column %d to be %s, it is %s", e->column,
+                   tr_dtype_name(e->dtype), tr_dtype_name(a->dtype));
   return tr_program_column(p, tr_array_ref(a), slot, err);
 }
 
 static enum tr_status compile_literal(struct tr_program *p, const struct tr_expr *e, int *slot, struct tr_error *err) {
-  struct tr_slot s = {.kind = TR_SLOT_CONST, .rep = tr_rep_of(e->dtype), .lit = &e->lit, .width = (uint8_t)tr_dtype_width(e->dtype)};
+  struct tr_slot s = {
+      .kind = TR_SLOT_CONST, .rep = tr_rep_of(e->dtype), .lit = &e->lit, .width = (uint8_t)tr_dtype_width(e->dtype)};
   if (e->dtype.kind != TR_STR) tr_scalar_store(&e->lit, &s.value);
   return tr_program_slot(p, &s, slot, err);
 }
@@ -169,7 +178,8 @@ enum tr_status tr_compile(struct tr_program *p, struct tr_expr *e, int *slot, st
     return TR_OK;
   }
   bool nothing_to_fill = e->op == TR_OP_FILLNA && (e->dtype.kind == TR_BOOL || tr_kind_is_int(e->dtype.kind));
-  bool same_cast = e->op == TR_OP_CAST && tr_dtype_eq(e->dtype, e->args[0]->dtype) && !e->args[0]->dtype_depends_on_data;
+  bool same_cast =
+      e->op == TR_OP_CAST && tr_dtype_eq(e->dtype, e->args[0]->dtype) && !e->args[0]->dtype_depends_on_data;
   if (e->op == TR_OP_COL) TR_TRY(compile_column(p, e, slot, err));
   else if (e->op == TR_OP_LIT) TR_TRY(compile_literal(p, e, slot, err));
   else if (same_cast || nothing_to_fill) TR_TRY(tr_compile(p, e->args[0], slot, err));

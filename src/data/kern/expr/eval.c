@@ -1,5 +1,5 @@
-/* Running compiled expressions: morsels in parallel, a vector at a time through all steps, so that intermediate values stay
- * in the cache and nothing is allocated on the way. Roots write straight into their output arrays. */
+/* Running compiled expressions: morsels in parallel, a vector at a time through all steps, so that intermediate values
+ * stay in the cache and nothing is allocated on the way. Roots write straight into their output arrays. */
 #include "data/kern/expr/program_int.h"
 #include <string.h>
 
@@ -7,7 +7,7 @@ struct run {
   struct tr_program *p;
   char *scratch;
   size_t thread_bytes, register_bytes;
-  int mask_slot;   /* filter: the slot whose rows are collected, -1 = none */
+  int mask_slot; /* filter: the slot whose rows are collected, -1 = none */
   uint32_t *rows;
   int64_t *counts; /* filter: rows found per morsel */
   int64_t grain;
@@ -22,7 +22,12 @@ static void run_steps(const struct run *r, int thread, int64_t begin, int64_t n)
   struct tr_program *p = r->p;
   for (int i = 0; i < p->n_steps; i++) {
     struct tr_step *s = &p->steps[i];
-    struct tr_call c = {.e = s->e, .begin = begin, .n = n, .state = s->use_lut ? (const void *)&s->lut : s->state ? s->state : s->params};
+    struct tr_call c = {.e = s->e,
+                        .begin = begin,
+                        .n = n,
+                        .state = s->use_lut ? (const void *)&s->lut
+                                 : s->state ? s->state
+                                            : s->params};
     c.out = slot_data(r, &p->slots[s->out], thread, begin);
     for (int k = 0; k < s->n_in; k++) {
       const struct tr_slot *in = &p->slots[s->in[k]];
@@ -75,7 +80,8 @@ static enum tr_status run_morsel(void *arg, int thread, int64_t begin, int64_t e
   return TR_OK;
 }
 
-/* A filter morsel writes its rows at the start of its own stretch of r->rows: collect_rows never stores beyond the rows seen. */
+/* A filter morsel writes its rows at the start of its own stretch of r->rows: collect_rows never stores beyond the rows
+ * seen. */
 static enum tr_status run_program(struct run *r, struct tr_error *err) {
   struct tr_program *p = r->p;
   int64_t n = p->in->n_rows;
@@ -90,7 +96,8 @@ static enum tr_status run_program(struct run *r, struct tr_error *err) {
   r->scratch = scratch;
   enum tr_status st = tr_parallel_for(p->ctx, n, r->grain, run_morsel, r, err);
   tr_mem_free(scratch, r->thread_bytes * (size_t)threads);
-  for (int i = 0; st == TR_OK && i < p->n_steps; i++) st = tr_saw_error(p->steps[i].e, atomic_load(&p->steps[i].saw), err);
+  for (int i = 0; st == TR_OK && i < p->n_steps; i++)
+    st = tr_saw_error(p->steps[i].e, atomic_load(&p->steps[i].saw), err);
   return st;
 }
 
@@ -98,10 +105,12 @@ enum tr_status tr_saw_error(const struct tr_expr *e, uint32_t saw, struct tr_err
   const char *op = tr_expr_op_name((enum tr_expr_op)e->op);
   if (saw & TR_SAW_NEG_POW) return tr_fail(err, TR_EXC_VALUE, "Integers to negative integer powers are not allowed.");
   if (saw & TR_SAW_NONFINITE)
-    return tr_fail(err, TR_EXC_VALUE, "Cannot convert non-finite values (NA or inf) to integer. Replace or remove non-finite values or "
-                                      "cast to an integer type that supports these values (e.g. 'Int64')");
+    return tr_fail(err, TR_EXC_VALUE,
+                   "Cannot convert non-finite values (NA or inf) to integer. Replace or remove non-finite values or "
+                   "cast to an integer type that supports these values (e.g. 'Int64')");
   if (saw & TR_SAW_NEGATIVE)
-    return tr_fail(err, TR_EXC_VALUE, "Cannot losslessly cast from %s to %s", tr_dtype_name(e->args[0]->dtype), tr_dtype_name(e->dtype));
+    return tr_fail(err, TR_EXC_VALUE, "Cannot losslessly cast from %s to %s", tr_dtype_name(e->args[0]->dtype),
+                   tr_dtype_name(e->dtype));
   if (saw & TR_SAW_OVERFLOW) return tr_unsupported(err, "%s: a value is out of bounds", op);
   if (saw & TR_SAW_BAD_TEXT) return tr_unsupported(err, "%s: text that is no number", op);
   if (saw & TR_SAW_REFUSE) return tr_unsupported(err, "%s: a value the engine leaves to pandas", op);
@@ -109,7 +118,10 @@ enum tr_status tr_saw_error(const struct tr_expr *e, uint32_t saw, struct tr_err
 }
 
 /* Integers with marks -> float64 with NaN, in a new array. */
-struct unmark { struct tr_array *from, *to; tr_kernel kernel; };
+struct unmark {
+  struct tr_array *from, *to;
+  tr_kernel kernel;
+};
 
 static enum tr_status unmark_morsel(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   (void)thread, (void)err;
@@ -151,13 +163,18 @@ static enum tr_status make_result(struct tr_program *p, struct tr_expr *e, int *
 }
 
 /* The array of a finished root. ZERO: left NULL, to be computed again in float64. */
-static enum tr_status take_result(struct tr_program *p, struct tr_expr *e, int slot, struct tr_array **out, struct tr_error *err) {
+static enum tr_status take_result(struct tr_program *p, struct tr_expr *e, int slot, struct tr_array **out,
+                                  struct tr_error *err) {
   struct tr_slot *s = &p->slots[slot];
   if (s->kind == TR_SLOT_CONST) {
     if (e->op == TR_OP_LIT) return tr_broadcast(p->ctx, &e->lit, p->in->n_rows, out, err);
     struct tr_scalar v = {.dtype = e->dtype};
     memcpy(&v.u, &s->value, 8);
-    if (e->dtype.kind == TR_F32) { float f; memcpy(&f, &s->value, 4); v.f = f; }
+    if (e->dtype.kind == TR_F32) {
+      float f;
+      memcpy(&f, &s->value, 4);
+      v.f = f;
+    }
     return tr_broadcast(p->ctx, &v, p->in->n_rows, out, err);
   }
   const struct tr_step *step = step_of(p, slot);
@@ -167,8 +184,8 @@ static enum tr_status take_result(struct tr_program *p, struct tr_expr *e, int s
   return s->marks_null && (saw & TR_SAW_NULL) ? settle(p->ctx, out, err) : TR_OK;
 }
 
-static enum tr_status eval_all(struct tr_ctx *ctx, struct tr_expr *const *exprs, int n, const struct tr_frame *in, bool zero_float,
-                               struct tr_array **out, struct tr_error *err) {
+static enum tr_status eval_all(struct tr_ctx *ctx, struct tr_expr *const *exprs, int n, const struct tr_frame *in,
+                               bool zero_float, struct tr_array **out, struct tr_error *err) {
   struct tr_program p = {.ctx = ctx, .in = in, .zero_float = zero_float};
   struct run r = {.p = &p, .mask_slot = -1};
   enum tr_status st = TR_OK;
@@ -200,34 +217,40 @@ enum tr_status tr_expr_eval(struct tr_ctx *ctx, struct tr_expr *const *exprs, in
   return st;
 }
 
-struct compact { const uint32_t *from; uint32_t *to; const int64_t *counts, *starts; int64_t grain; };
+struct compact {
+  const uint32_t *from;
+  uint32_t *to;
+  const int64_t *counts, *starts;
+  int64_t grain;
+};
 
 static enum tr_status compact_morsel(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   (void)thread, (void)err;
   const struct compact *c = arg;
-  for (int64_t m = begin; m < end; m++)
-    memcpy(c->to + c->starts[m], c->from + m * c->grain, (size_t)c->counts[m] * 4);
+  for (int64_t m = begin; m < end; m++) memcpy(c->to + c->starts[m], c->from + m * c->grain, (size_t)c->counts[m] * 4);
   return TR_OK;
 }
 
-static enum tr_status compact_rows(struct tr_ctx *ctx, const struct run *r, int64_t n_morsels, int64_t *starts, struct tr_buffer **rows,
-                                   int64_t *n_rows, struct tr_error *err) {
+static enum tr_status compact_rows(struct tr_ctx *ctx, const struct run *r, int64_t n_morsels, int64_t *starts,
+                                   struct tr_buffer **rows, int64_t *n_rows, struct tr_error *err) {
   int64_t total = 0;
   for (int64_t m = 0; m < n_morsels; m++) {
     starts[m] = total;
     total += r->counts[m];
   }
   TR_TRY(tr_buffer_new(total * 4, rows, err));
-  struct compact c = {.from = r->rows, .to = (uint32_t *)(*rows)->data, .counts = r->counts, .starts = starts, .grain = r->grain};
+  struct compact c = {
+      .from = r->rows, .to = (uint32_t *)(*rows)->data, .counts = r->counts, .starts = starts, .grain = r->grain};
   *n_rows = total;
   return tr_parallel_for(ctx, n_morsels, 4, compact_morsel, &c, err);
 }
 
-enum tr_status tr_expr_filter_rows(struct tr_ctx *ctx, struct tr_expr *predicate, const struct tr_frame *in, struct tr_buffer **rows,
-                                   int64_t *n_rows, struct tr_error *err) {
+enum tr_status tr_expr_filter_rows(struct tr_ctx *ctx, struct tr_expr *predicate, const struct tr_frame *in,
+                                   struct tr_buffer **rows, int64_t *n_rows, struct tr_error *err) {
   *rows = NULL;
   *n_rows = 0;
-  if (predicate->dtype.kind != TR_BOOL) return tr_fail(err, TR_EXC_TYPE, "a filter needs a bool expression, not %s", tr_dtype_name(predicate->dtype));
+  if (predicate->dtype.kind != TR_BOOL)
+    return tr_fail(err, TR_EXC_TYPE, "a filter needs a bool expression, not %s", tr_dtype_name(predicate->dtype));
   int64_t grain = tr_grain(ctx), n_morsels = (in->n_rows + grain - 1) / grain;
   struct tr_program p = {.ctx = ctx, .in = in};
   struct run r = {.p = &p, .grain = grain};

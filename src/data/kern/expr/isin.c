@@ -13,7 +13,9 @@ struct set {
   int32_t *slots; /* list position + 1; 0 = empty */
 };
 
-static uint64_t text_hash(const struct set *s, const char *p, int64_t n) { return s->hash_zero ? 0 : tr_hash_bytes(p, (size_t)n); }
+static uint64_t text_hash(const struct set *s, const char *p, int64_t n) {
+  return s->hash_zero ? 0 : tr_hash_bytes(p, (size_t)n);
+}
 static uint64_t number_hash(const struct set *s, uint64_t v) { return s->hash_zero ? 0 : tr_hash_u64(v); }
 
 static bool has_text(const struct set *s, const char *p, int64_t n) {
@@ -42,7 +44,9 @@ static uint64_t double_key(double d) {
 }
 
 static double scalar_double(const struct tr_scalar *x) {
-  return tr_kind_is_float(x->dtype.kind) ? x->f : tr_kind_is_int(x->dtype.kind) && !tr_kind_is_signed(x->dtype.kind) ? (double)x->u : (double)x->i;
+  return tr_kind_is_float(x->dtype.kind)                                      ? x->f
+         : tr_kind_is_int(x->dtype.kind) && !tr_kind_is_signed(x->dtype.kind) ? (double)x->u
+                                                                              : (double)x->i;
 }
 
 static bool fits_column(const struct tr_expr *e, const struct tr_scalar *x) {
@@ -97,67 +101,67 @@ void tr_kern_isin_text(struct tr_call *c) {
     out[i] = v[i].size < 0 ? s->has_null : has_text(s, tr_view_bytes(c->in[0].text, &v[i]), v[i].size);
 }
 
-#define T uint8_t
-#define W int64_t
-#define NAME isin_bool
+#define T          uint8_t
+#define W          int64_t
+#define NAME       isin_bool
 #define IS_NULL(x) false
 #include "data/kern/expr/isin.tmpl.h"
-#define T int8_t
-#define W int64_t
-#define NAME isin_i8
+#define T          int8_t
+#define W          int64_t
+#define NAME       isin_i8
 #define IS_NULL(x) false
 #include "data/kern/expr/isin.tmpl.h"
-#define T int16_t
-#define W int64_t
-#define NAME isin_i16
+#define T          int16_t
+#define W          int64_t
+#define NAME       isin_i16
 #define IS_NULL(x) false
 #include "data/kern/expr/isin.tmpl.h"
-#define T int32_t
-#define W int64_t
-#define NAME isin_i32
+#define T          int32_t
+#define W          int64_t
+#define NAME       isin_i32
 #define IS_NULL(x) false
 #include "data/kern/expr/isin.tmpl.h"
-#define T int64_t
-#define W int64_t
-#define NAME isin_i64
+#define T          int64_t
+#define W          int64_t
+#define NAME       isin_i64
 #define IS_NULL(x) false
 #include "data/kern/expr/isin.tmpl.h"
-#define T uint16_t
-#define W uint64_t
-#define NAME isin_u16
+#define T          uint16_t
+#define W          uint64_t
+#define NAME       isin_u16
 #define IS_NULL(x) false
 #include "data/kern/expr/isin.tmpl.h"
-#define T uint32_t
-#define W uint64_t
-#define NAME isin_u32
+#define T          uint32_t
+#define W          uint64_t
+#define NAME       isin_u32
 #define IS_NULL(x) false
 #include "data/kern/expr/isin.tmpl.h"
-#define T uint64_t
-#define W uint64_t
-#define NAME isin_u64
+#define T          uint64_t
+#define W          uint64_t
+#define NAME       isin_u64
 #define IS_NULL(x) false
 #include "data/kern/expr/isin.tmpl.h"
-#define T float
-#define W int64_t
+#define T    float
+#define W    int64_t
 #define NAME isin_f32
 #define IS_FLOAT
 #define IS_NULL(x) ((x) != (x))
 #include "data/kern/expr/isin.tmpl.h"
-#define T double
-#define W int64_t
+#define T    double
+#define W    int64_t
 #define NAME isin_f64
 #define IS_FLOAT
 #define IS_NULL(x) ((x) != (x))
 #include "data/kern/expr/isin.tmpl.h"
-#define T int64_t
-#define W int64_t
-#define NAME isin_time
+#define T          int64_t
+#define W          int64_t
+#define NAME       isin_time
 #define IS_NULL(x) ((x) == TR_NAT)
 #include "data/kern/expr/isin.tmpl.h"
 
 tr_kernel tr_kern_isin_number(struct tr_dtype dtype) {
-  static const tr_kernel kernels[TR_F64 + 1] = {isin_bool, isin_i8, isin_i16, isin_i32, isin_i64, isin_bool,
-                                                isin_u16, isin_u32, isin_u64, isin_f32, isin_f64};
+  static const tr_kernel kernels[TR_F64 + 1] = {isin_bool, isin_i8,  isin_i16, isin_i32, isin_i64, isin_bool,
+                                                isin_u16,  isin_u32, isin_u64, isin_f32, isin_f64};
   if (tr_kind_is_time(dtype.kind)) return isin_time;
   return dtype.kind <= TR_F64 ? kernels[dtype.kind] : NULL;
 }

@@ -1,11 +1,11 @@
-/* Functions of one number: abs, round, bitwise not, roots and logarithms. Rounding is numpy's: scale, rint (half to even),
- * scale back, with the power of ten built as numpy builds it. */
+/* Functions of one number: abs, round, bitwise not, roots and logarithms. Rounding is numpy's: scale, rint (half to
+ * even), scale back, with the power of ten built as numpy builds it. */
 #include "data/kern/expr/math_int.h"
 #include <math.h>
 #include <stdlib.h>
 
-#define TX double
-#define R double
+#define TX   double
+#define R    double
 #define NAME abs_f64
 #define EXPR fabs(x)
 #include "data/kern/expr/unary.tmpl.h"
@@ -44,8 +44,8 @@
 #include "data/kern/expr/unary.tmpl.h"
 #undef TX
 #undef R
-#define TX float
-#define R float
+#define TX   float
+#define R    float
 #define NAME abs_f32
 #define EXPR fabsf(x)
 #include "data/kern/expr/unary.tmpl.h"
@@ -65,8 +65,8 @@
 #undef R
 
 /* |least integer| wraps to itself, as in numpy. */
-#define TX int8_t
-#define R int8_t
+#define TX   int8_t
+#define R    int8_t
 #define NAME abs_i8
 #define EXPR x < 0 ? -x : x
 #include "data/kern/expr/unary.tmpl.h"
@@ -75,8 +75,8 @@
 #include "data/kern/expr/unary.tmpl.h"
 #undef TX
 #undef R
-#define TX int16_t
-#define R int16_t
+#define TX   int16_t
+#define R    int16_t
 #define NAME abs_i16
 #define EXPR x < 0 ? -x : x
 #include "data/kern/expr/unary.tmpl.h"
@@ -85,8 +85,8 @@
 #include "data/kern/expr/unary.tmpl.h"
 #undef TX
 #undef R
-#define TX int32_t
-#define R int32_t
+#define TX   int32_t
+#define R    int32_t
 #define NAME abs_i32
 #define EXPR x < 0 ? 0u - (uint32_t)x : (uint32_t)x
 #include "data/kern/expr/unary.tmpl.h"
@@ -95,8 +95,8 @@
 #include "data/kern/expr/unary.tmpl.h"
 #undef TX
 #undef R
-#define TX int64_t
-#define R int64_t
+#define TX   int64_t
+#define R    int64_t
 #define NAME abs_i64
 #define EXPR x < 0 ? 0u - (uint64_t)x : (uint64_t)x
 #include "data/kern/expr/unary.tmpl.h"
@@ -106,36 +106,38 @@
 #undef TX
 #undef R
 
-#define TX uint8_t
-#define R uint8_t
+#define TX   uint8_t
+#define R    uint8_t
 #define NAME same_8
 #define EXPR x
 #include "data/kern/expr/unary.tmpl.h"
 #undef TX
 #undef R
-#define TX uint16_t
-#define R uint16_t
+#define TX   uint16_t
+#define R    uint16_t
 #define NAME same_16
 #define EXPR x
 #include "data/kern/expr/unary.tmpl.h"
 #undef TX
 #undef R
-#define TX uint32_t
-#define R uint32_t
+#define TX   uint32_t
+#define R    uint32_t
 #define NAME same_32
 #define EXPR x
 #include "data/kern/expr/unary.tmpl.h"
 #undef TX
 #undef R
-#define TX uint64_t
-#define R uint64_t
+#define TX   uint64_t
+#define R    uint64_t
 #define NAME same_64
 #define EXPR x
 #include "data/kern/expr/unary.tmpl.h"
 #undef TX
 #undef R
 
-tr_kernel tr_same_kernel(int width) { return width == 1 ? same_8 : width == 2 ? same_16 : width == 4 ? same_32 : same_64; }
+tr_kernel tr_same_kernel(int width) {
+  return width == 1 ? same_8 : width == 2 ? same_16 : width == 4 ? same_32 : same_64;
+}
 
 static double power_of_ten(int64_t n) {
   static const double small[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8};
@@ -194,8 +196,10 @@ static tr_kernel math_kernel(const struct tr_expr *e) {
 }
 
 bool tr_lower_math(const struct tr_expr *e, struct tr_lower *lo) {
-  static const tr_kernel abs_kernels[TR_F64 + 1] = {same_8, abs_i8, abs_i16, abs_i32, abs_i64, same_8, same_16, same_32, same_64, abs_f32, abs_f64};
-  static const tr_kernel not_kernels[TR_U64 + 1] = {NULL, not_i8, not_i16, not_i32, not_i64, not_i8, not_i16, not_i32, not_i64};
+  static const tr_kernel abs_kernels[TR_F64 + 1] = {same_8,  abs_i8,  abs_i16, abs_i32, abs_i64, same_8,
+                                                    same_16, same_32, same_64, abs_f32, abs_f64};
+  static const tr_kernel not_kernels[TR_U64 + 1] = {NULL,   not_i8,  not_i16, not_i32, not_i64,
+                                                    not_i8, not_i16, not_i32, not_i64};
   int t = e->dtype.kind;
   if (t > TR_F64) return false;
   lo->rep[0] = lo->out_rep = (uint8_t)t;

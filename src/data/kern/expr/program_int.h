@@ -1,4 +1,5 @@
-/* A compiled set of expressions for one frame: see eval_int.h for the idea, compile.c for making it, eval.c for running it. */
+/* A compiled set of expressions for one frame: see eval_int.h for the idea, compile.c for making it, eval.c for running
+ * it. */
 #pragma once
 #include "data/kern/expr/math_int.h"
 
@@ -6,14 +7,14 @@ enum tr_slot_kind { TR_SLOT_COLUMN, TR_SLOT_CONST, TR_SLOT_REG };
 
 struct tr_slot {
   uint8_t kind;
-  uint8_t rep;            /* storage kind; TR_STR for text */
-  bool marks_null;        /* integers whose least value marks a missing value */
+  uint8_t rep;     /* storage kind; TR_STR for text */
+  bool marks_null; /* integers whose least value marks a missing value */
   uint8_t width;
   struct tr_array *array; /* COLUMN: a reference; REG that is a result: the output array, a reference */
   char *base;             /* first value of COLUMN or output; NULL = scratch register `reg` */
   uint64_t value;         /* CONST: the value's bytes */
   const struct tr_scalar *lit;
-  int reg, last_use;      /* REG: scratch register, last step that reads it */
+  int reg, last_use; /* REG: scratch register, last step that reads it */
 };
 
 struct tr_step {
@@ -24,12 +25,15 @@ struct tr_step {
   int64_t params[2];
   struct tr_lut lut; /* the state when use_lut */
   bool use_lut;
-  void *text_state; /* owned */
+  void *text_state;       /* owned */
   struct tr_array *owned; /* what state points into; a reference */
   _Atomic uint32_t saw;
 };
 
-struct tr_memo { const struct tr_expr *e; int slot; };
+struct tr_memo {
+  const struct tr_expr *e;
+  int slot;
+};
 
 struct tr_program {
   struct tr_ctx *ctx;
@@ -48,16 +52,19 @@ struct tr_program {
 /* Compiles `e`; gives its slot. */
 TR_MUST_USE enum tr_status tr_compile(struct tr_program *p, struct tr_expr *e, int *slot, struct tr_error *err);
 /* A slot with the value of `slot` in representation `rep`. */
-TR_MUST_USE enum tr_status tr_compile_as(struct tr_program *p, int slot, int rep, const struct tr_expr *e, int *out, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_compile_as(struct tr_program *p, int slot, int rep, const struct tr_expr *e, int *out,
+                                         struct tr_error *err);
 /* Gives scratch registers to slots by last use. Slots that are results have `base` set before. */
 void tr_program_assign(struct tr_program *p);
 void tr_program_drop(struct tr_program *p);
 /* text_step.c: an operation that reads text (or a category's dictionary) and gives a fixed-width value. */
 TR_MUST_USE enum tr_status tr_compile_text(struct tr_program *p, struct tr_expr *e, int *slot, struct tr_error *err);
 /* For tr_compile_text. */
-TR_MUST_USE enum tr_status tr_program_slot(struct tr_program *p, const struct tr_slot *s, int *slot, struct tr_error *err);
-TR_MUST_USE enum tr_status tr_program_step(struct tr_program *p, const struct tr_step *s, const struct tr_slot *out, int *slot,
+TR_MUST_USE enum tr_status tr_program_slot(struct tr_program *p, const struct tr_slot *s, int *slot,
                                            struct tr_error *err);
+TR_MUST_USE enum tr_status tr_program_step(struct tr_program *p, const struct tr_step *s, const struct tr_slot *out,
+                                           int *slot, struct tr_error *err);
 /* A column slot over `array` (takes the reference). */
-TR_MUST_USE enum tr_status tr_program_column(struct tr_program *p, struct tr_array *array, int *slot, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_program_column(struct tr_program *p, struct tr_array *array, int *slot,
+                                             struct tr_error *err);
 TR_MUST_USE enum tr_status tr_program_keep(struct tr_program *p, struct tr_expr *e, struct tr_error *err);

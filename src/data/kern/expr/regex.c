@@ -1,5 +1,6 @@
-/* STR_CONTAINS by pattern, or ignoring case, through PCRE2: only patterns whose every construct means the same to PCRE2,
- * Python's re and RE2, between which pandas chooses by pattern and data. Accepted: literals, escaped punctuation, . ^ $ | ( )
+/* STR_CONTAINS by pattern, or ignoring case, through PCRE2: only patterns whose every construct means the same to
+ * PCRE2, Python's re and RE2, between which pandas chooses by pattern and data. Accepted: literals, escaped
+ * punctuation, . ^ $ | ( )
  * (?: ), * + ? {m,n} and their lazy forms, [...] of plain characters and ranges, and \d \w \s \b and their negations as
  * long as the text is ASCII. Everything else is left to pandas, when the expression is evaluated. */
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -52,7 +53,7 @@ static const char *skip_class(const char *p, bool *ascii) {
   p++;
   if (*p == '^') p++;
   if (*p == ']' || *p == 0) return NULL;
-  for (; *p && *p != ']'; ) {
+  for (; *p && *p != ']';) {
     if (*p == '[' || (unsigned char)*p >= 0x80 || (p[0] == '&' && p[1] == '&') || (p[0] == '-' && p[1] == '-') ||
         (p[0] == '|' && p[1] == '|') || (p[0] == '~' && p[1] == '~'))
       return NULL;
@@ -92,11 +93,14 @@ static bool acceptable(const char *p, bool *ascii) {
       if (depth-- == 0) return false;
       p++;
       break;
-    case '|': case '^': case '$':
+    case '|':
+    case '^':
+    case '$':
       atom = false;
       p++;
       break;
-    case ']': case '}': return false;
+    case ']':
+    case '}': return false;
     default: p++;
     }
   }
@@ -106,11 +110,13 @@ static bool acceptable(const char *p, bool *ascii) {
 enum tr_status tr_regex_state(const struct tr_expr *e, void **state, struct tr_error *err) {
   bool is_regex = e->params[0] & 1, ignore_case = e->params[0] & 2, ascii = false;
   if (is_regex && !acceptable(e->text, &ascii)) return tr_unsupported(err, "the pattern '%s' is not native", e->text);
-  if (ignore_case && !tr_utf8_is_ascii(e->text, (int64_t)strlen(e->text))) return tr_unsupported(err, "ignoring case beyond ASCII");
+  if (ignore_case && !tr_utf8_is_ascii(e->text, (int64_t)strlen(e->text)))
+    return tr_unsupported(err, "ignoring case beyond ASCII");
   void *p;
   TR_TRY(tr_mem_calloc(sizeof(struct regex), &p, err));
   struct regex *r = p;
-  uint32_t options = PCRE2_UTF | PCRE2_NO_UTF_CHECK | (ignore_case ? PCRE2_CASELESS : 0) | (is_regex ? 0 : PCRE2_LITERAL);
+  uint32_t options =
+      PCRE2_UTF | PCRE2_NO_UTF_CHECK | (ignore_case ? PCRE2_CASELESS : 0) | (is_regex ? 0 : PCRE2_LITERAL);
   int code;
   size_t at;
   r->ascii_only = ascii || ignore_case;
@@ -143,9 +149,11 @@ void tr_kern_regex(struct tr_call *c) {
     out[i] = 0;
     if (v[i].size < 0) continue;
     const char *s = tr_view_bytes(c->in[0].text, &v[i]);
-    bool odd = r->ascii_only && (!tr_utf8_is_ascii(s, v[i].size) || memchr(s, 0x1c, (size_t)v[i].size) || memchr(s, 0x1d, (size_t)v[i].size) ||
-                                 memchr(s, 0x1e, (size_t)v[i].size) || memchr(s, 0x1f, (size_t)v[i].size));
-    int found = odd ? PCRE2_ERROR_MATCHLIMIT : pcre2_match(r->code, (PCRE2_SPTR)s, (size_t)v[i].size, 0, PCRE2_NO_UTF_CHECK, match, NULL);
+    bool odd = r->ascii_only && (!tr_utf8_is_ascii(s, v[i].size) || memchr(s, 0x1c, (size_t)v[i].size) ||
+                                 memchr(s, 0x1d, (size_t)v[i].size) || memchr(s, 0x1e, (size_t)v[i].size) ||
+                                 memchr(s, 0x1f, (size_t)v[i].size));
+    int found = odd ? PCRE2_ERROR_MATCHLIMIT
+                    : pcre2_match(r->code, (PCRE2_SPTR)s, (size_t)v[i].size, 0, PCRE2_NO_UTF_CHECK, match, NULL);
     out[i] = found >= 0;
     if (found < 0 && found != PCRE2_ERROR_NOMATCH) c->saw |= TR_SAW_REFUSE;
   }

@@ -1,5 +1,5 @@
-/* Text + text. A literal beside a dictionary makes a new dictionary; two short dictionaries make one of the pairs that occur;
- * everything else is written row by row. A missing side gives missing. */
+/* Text + text. A literal beside a dictionary makes a new dictionary; two short dictionaries make one of the pairs that
+ * occur; everything else is written row by row. A missing side gives missing. */
 #include "data/kern/expr/text_out_int.h"
 
 enum { MOST_PAIRS = 1 << 20 };
@@ -27,7 +27,10 @@ static inline bool side_text(const struct side *s, int64_t i, const char **p, in
   return true;
 }
 
-struct join { struct side side[2]; struct tr_text_out out; };
+struct join {
+  struct side side[2];
+  struct tr_text_out out;
+};
 
 static enum tr_status join_morsel(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   struct join *j = arg;
@@ -47,7 +50,8 @@ static enum tr_status join_morsel(void *arg, int thread, int64_t begin, int64_t 
   return TR_OK;
 }
 
-static enum tr_status join_rows(struct tr_ctx *ctx, const struct side side[2], int64_t n, struct tr_array **out, struct tr_error *err) {
+static enum tr_status join_rows(struct tr_ctx *ctx, const struct side side[2], int64_t n, struct tr_array **out,
+                                struct tr_error *err) {
   struct join j = {.side = {side[0], side[1]}};
   TR_TRY(tr_text_out_init(ctx, &j.out, n, err));
   enum tr_status st = tr_parallel_for(ctx, n, tr_grain(ctx), join_morsel, &j, err);
@@ -57,7 +61,13 @@ static enum tr_status join_rows(struct tr_ctx *ctx, const struct side side[2], i
   return st;
 }
 
-struct pairs { const int32_t *a, *b; int64_t n_b; int32_t *number; uint8_t *occurs; int32_t *codes; };
+struct pairs {
+  const int32_t *a, *b;
+  int64_t n_b;
+  int32_t *number;
+  uint8_t *occurs;
+  int32_t *codes;
+};
 
 /* occurs[pair] = 1 where it does; codes = pair. Threads that race store the same byte. */
 static enum tr_status mark_pairs(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
@@ -67,7 +77,8 @@ static enum tr_status mark_pairs(void *arg, int thread, int64_t begin, int64_t e
     const bool null = p->a[i] < 0 || p->b[i] < 0;
     const int32_t pair = null ? -1 : (int32_t)(p->a[i] * p->n_b + p->b[i]);
     p->codes[i] = pair;
-    if (!null && !__atomic_load_n(&p->occurs[pair], __ATOMIC_RELAXED)) __atomic_store_n(&p->occurs[pair], 1, __ATOMIC_RELAXED);
+    if (!null && !__atomic_load_n(&p->occurs[pair], __ATOMIC_RELAXED))
+      __atomic_store_n(&p->occurs[pair], 1, __ATOMIC_RELAXED);
   }
   return TR_OK;
 }
@@ -81,8 +92,8 @@ static enum tr_status renumber(void *arg, int thread, int64_t begin, int64_t end
 }
 
 /* Numbers the pairs that occur and writes their texts, in order of pair. */
-static enum tr_status pair_texts(struct tr_ctx *ctx, const struct pairs *p, int64_t n_a, const struct tr_array *x, const struct tr_array *y,
-                                 struct tr_array **out, struct tr_error *err) {
+static enum tr_status pair_texts(struct tr_ctx *ctx, const struct pairs *p, int64_t n_a, const struct tr_array *x,
+                                 const struct tr_array *y, struct tr_array **out, struct tr_error *err) {
   int64_t n = 0, n_pairs = n_a * p->n_b;
   for (int64_t k = 0; k < n_pairs; k++) n += p->occurs[k];
   void *memory = NULL;
@@ -108,7 +119,8 @@ static void final_numbers(int32_t *number, int64_t n_pairs, const uint8_t *occur
     if (occurs[k]) number[k] = codes[number[k]];
 }
 
-static enum tr_status join_dictionaries(struct tr_ctx *ctx, struct tr_array *x, struct tr_array *y, struct tr_array **out, struct tr_error *err) {
+static enum tr_status join_dictionaries(struct tr_ctx *ctx, struct tr_array *x, struct tr_array *y,
+                                        struct tr_array **out, struct tr_error *err) {
   int64_t n = x->length, n_pairs = x->dict->length * y->dict->length;
   size_t bytes = (size_t)n_pairs * 5 + 64;
   void *memory = NULL;
@@ -116,7 +128,11 @@ static enum tr_status join_dictionaries(struct tr_ctx *ctx, struct tr_array *x, 
   enum tr_status st;
   TR_GOTO(st, tr_mem_calloc(bytes, &memory, err));
   TR_GOTO(st, tr_array_new_dict(tr_dtype_of(TR_STR), n, x->dict, &paired, err));
-  struct pairs p = {.a = tr_array_codes(x), .b = tr_array_codes(y), .n_b = y->dict->length, .number = memory, .codes = tr_array_data(paired)};
+  struct pairs p = {.a = tr_array_codes(x),
+                    .b = tr_array_codes(y),
+                    .n_b = y->dict->length,
+                    .number = memory,
+                    .codes = tr_array_data(paired)};
   p.occurs = (uint8_t *)(p.number + n_pairs);
   TR_GOTO(st, tr_parallel_for(ctx, n, tr_grain(ctx), mark_pairs, &p, err));
   TR_GOTO(st, pair_texts(ctx, &p, x->dict->length, x, y, &texts, err));
@@ -137,13 +153,16 @@ done:
 }
 
 static struct side make_side(const struct tr_expr *e, const struct tr_array *a) {
-  if (!a) return (struct side){.lit = e->lit.is_null || !e->lit.s.ptr ? "" : e->lit.s.ptr, .n_lit = e->lit.is_null ? 0 : e->lit.s.len, .lit_null = e->lit.is_null};
+  if (!a)
+    return (struct side){.lit = e->lit.is_null || !e->lit.s.ptr ? "" : e->lit.s.ptr,
+                         .n_lit = e->lit.is_null ? 0 : e->lit.s.len,
+                         .lit_null = e->lit.is_null};
   if (a->enc == TR_PLAIN) return (struct side){.values = a};
   return (struct side){.values = a->dict, .codes = tr_array_codes(a)};
 }
 
-enum tr_status tr_whole_concat_text(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *const *args, int64_t n_rows,
-                                    struct tr_array **out, struct tr_error *err) {
+enum tr_status tr_whole_concat_text(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *const *args,
+                                    int64_t n_rows, struct tr_array **out, struct tr_error *err) {
   struct tr_array *x = args[0], *y = args[1], *texts = NULL;
   struct side sides[2] = {make_side(e->args[0], x), make_side(e->args[1], y)};
   *out = NULL;

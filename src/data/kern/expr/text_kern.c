@@ -1,12 +1,17 @@
-/* Kernels over plain text (views): comparison, missing values, lengths, searching, classes, and parsing numbers. Bytewise order of
- * UTF-8 is code point order, so comparisons never decode. Positions and lengths are in code points. */
+/* Kernels over plain text (views): comparison, missing values, lengths, searching, classes, and parsing numbers.
+ * Bytewise order of UTF-8 is code point order, so comparisons never decode. Positions and lengths are in code points.
+ */
 #include "base/float_text.h"
 #include "data/kern/expr/eval_int.h"
 #include "data/kern/expr/text_int.h"
 #include "data/kern/expr/unicode_int.h"
 #include <string.h>
 
-struct text { const char *s; int64_t n; bool null; };
+struct text {
+  const char *s;
+  int64_t n;
+  bool null;
+};
 
 static inline struct text text_at(const struct tr_operand *o, int64_t begin, int64_t i) {
   struct text t = {0};
@@ -55,7 +60,9 @@ static void text_equal_literal(struct tr_call *c, const struct tr_operand *colum
   const bool inlined = lit->s.len <= TR_VIEW_INLINE;
   for (int64_t i = 0; i < c->n; i++) {
     memcpy(x, &v[i], 16);
-    bool eq = x[0] == w[0] && (inlined ? x[1] == w[1] : memcmp(tr_view_bytes(column->text, &v[i]), lit->s.ptr, (size_t)lit->s.len) == 0);
+    bool eq =
+        x[0] == w[0] &&
+        (inlined ? x[1] == w[1] : memcmp(tr_view_bytes(column->text, &v[i]), lit->s.ptr, (size_t)lit->s.len) == 0);
     out[i] = eq ? hit : miss;
   }
 }
@@ -101,7 +108,32 @@ static int64_t count(struct text t, const char *needle, size_t m) {
   return k;
 }
 
-/* STR_LEN, STR_FIND, STR_COUNT: int64, marked where missing. */
+/* Code points of an inlined view: its size less the continuation bytes, which zero padding has none of. */
+static inline int64_t inline_length(const struct tr_view *v) {
+  uint64_t w[2], k = 0;
+  memcpy(w, v, 16);
+  w[0] >>= 32;
+  for (int i = 0; i < 2; i++) k += ((w[i] >> 7 & ~(w[i] >> 6) & 0x0101010101010101u) * 0x0101010101010101u) >> 56;
+  return v->size - (int64_t)k;
+}
+
+/* int64, marked where missing. */
+static void text_length(struct tr_call *c) {
+  int64_t *out = c->out;
+  const struct tr_view *v = tr_array_views(c->in[0].text) + c->begin;
+  for (int64_t i = 0; i < c->n; i++) {
+    if (v[i].size > TR_VIEW_INLINE) {
+      out[i] = tr_utf8_count(tr_view_bytes(c->in[0].text, &v[i]), v[i].size);
+    } else if (v[i].size >= 0) {
+      out[i] = inline_length(&v[i]);
+    } else {
+      out[i] = INT64_MIN;
+      c->saw |= TR_SAW_NULL;
+    }
+  }
+}
+
+/* STR_FIND, STR_COUNT: int64, marked where missing. */
 static void text_numbers(struct tr_call *c) {
   int64_t *out = c->out;
   const int op = c->e->op;
@@ -113,7 +145,7 @@ static void text_numbers(struct tr_call *c) {
       c->saw |= TR_SAW_NULL;
       out[i] = INT64_MIN;
     } else {
-      out[i] = op == TR_OP_STR_LEN ? tr_utf8_count(t.s, t.n) : op == TR_OP_STR_FIND ? find(t, needle, m) : count(t, needle, m);
+      out[i] = op == TR_OP_STR_FIND ? find(t, needle, m) : count(t, needle, m);
     }
   }
 }
@@ -145,7 +177,8 @@ static void text_tests(struct tr_call *c) {
   }
 }
 
-/* Python's float(): surrounding ASCII space is allowed here, anything else odd (underscores, other digits) is pandas'. */
+/* Python's float(): surrounding ASCII space is allowed here, anything else odd (underscores, other digits) is pandas'.
+ */
 static struct text trimmed(struct text t) {
   while (t.n && (t.s[0] == ' ' || (t.s[0] >= '\t' && t.s[0] <= '\r'))) t.s++, t.n--;
   while (t.n && (t.s[t.n - 1] == ' ' || (t.s[t.n - 1] >= '\t' && t.s[t.n - 1] <= '\r'))) t.n--;
@@ -180,7 +213,9 @@ static bool parse_int(struct text t, int64_t *v) {
 static void text_to_int(struct tr_call *c) {
   const int k = c->e->dtype.kind, bits = 8 * tr_dtype_width(c->e->dtype);
   const int64_t low = !tr_kind_is_signed(k) ? 0 : INT64_MIN >> (64 - bits);
-  const int64_t high = bits == 64 ? INT64_MAX : tr_kind_is_signed(k) ? INT64_MAX >> (64 - bits) : ((int64_t)1 << bits) - 1;
+  const int64_t high = bits == 64             ? INT64_MAX
+                       : tr_kind_is_signed(k) ? INT64_MAX >> (64 - bits)
+                                              : ((int64_t)1 << bits) - 1;
   for (int64_t i = 0; i < c->n; i++) {
     struct text t = text_at(&c->in[0], c->begin, i);
     int64_t v = 0;
@@ -194,13 +229,23 @@ static void text_to_int(struct tr_call *c) {
 
 static tr_kernel text_kernel(const struct tr_expr *e) {
   switch (e->op) {
-  case TR_OP_EQ: case TR_OP_NE: return text_equal;
-  case TR_OP_LT: case TR_OP_LE: case TR_OP_GT: case TR_OP_GE: return text_compare;
-  case TR_OP_ISNA: case TR_OP_NOTNA: return text_isna;
+  case TR_OP_EQ:
+  case TR_OP_NE: return text_equal;
+  case TR_OP_LT:
+  case TR_OP_LE:
+  case TR_OP_GT:
+  case TR_OP_GE: return text_compare;
+  case TR_OP_ISNA:
+  case TR_OP_NOTNA: return text_isna;
   case TR_OP_ISIN: return e->args[0]->dtype.kind == TR_STR ? tr_kern_isin_text : tr_kern_isin_number(e->args[0]->dtype);
-  case TR_OP_STR_LEN: case TR_OP_STR_FIND: case TR_OP_STR_COUNT: return text_numbers;
+  case TR_OP_STR_LEN: return text_length;
+  case TR_OP_STR_FIND:
+  case TR_OP_STR_COUNT: return text_numbers;
   case TR_OP_STR_CONTAINS: return e->params[0] ? tr_kern_regex : text_tests;
-  case TR_OP_STR_STARTSWITH: case TR_OP_STR_ENDSWITH: case TR_OP_STR_ISDIGIT: case TR_OP_STR_ISALPHA: return text_tests;
+  case TR_OP_STR_STARTSWITH:
+  case TR_OP_STR_ENDSWITH:
+  case TR_OP_STR_ISDIGIT:
+  case TR_OP_STR_ISALPHA: return text_tests;
   case TR_OP_CAST: return e->dtype.kind == TR_F64 ? text_to_float : tr_kind_is_int(e->dtype.kind) ? text_to_int : NULL;
   default: return NULL;
   }

@@ -1,5 +1,5 @@
-/* Text from text. Over a dictionary the operation runs once per value and the result is made distinct again; plain text is
- * cut out of the heaps it lies in where possible (strip, slice, get share the input's heaps), else written anew. All
+/* Text from text. Over a dictionary the operation runs once per value and the result is made distinct again; plain text
+ * is cut out of the heaps it lies in where possible (strip, slice, get share the input's heaps), else written anew. All
  * positions and widths are in code points; case and classes are pyarrow's (unicode.c). */
 #include "data/kern/expr/text_out_int.h"
 #include "data/kern/expr/unicode_int.h"
@@ -100,14 +100,16 @@ static enum tr_status cut_morsel(void *arg, int thread, int64_t begin, int64_t e
     else if (m->e->op == TR_OP_STR_GET) there = get(m->e, &s, &n);
     else strip(m->e, &s, &n);
     bool inlined = v[i].size <= TR_VIEW_INLINE;
-    if (there) out[i] = tr_view_make(s, (int32_t)n, inlined ? 0 : v[i].heap, inlined ? 0 : v[i].offset + (int32_t)(s - whole));
+    if (there)
+      out[i] = tr_view_make(s, (int32_t)n, inlined ? 0 : v[i].heap, inlined ? 0 : v[i].offset + (int32_t)(s - whole));
   }
   return TR_OK;
 }
 
 static bool cuts(const struct tr_expr *e) {
   bool strips = e->op == TR_OP_STR_STRIP || e->op == TR_OP_STR_LSTRIP || e->op == TR_OP_STR_RSTRIP;
-  return strips || e->op == TR_OP_STR_GET || (e->op == TR_OP_STR_SLICE && (e->params[2] == INT64_MIN || e->params[2] == 1));
+  return strips || e->op == TR_OP_STR_GET ||
+         (e->op == TR_OP_STR_SLICE && (e->params[2] == INT64_MIN || e->params[2] == 1));
 }
 
 /* ---- operations that write; each gives the bytes written, -1 = left to pandas ---- */
@@ -143,7 +145,8 @@ static int64_t change_case_ascii(int op, const char *s, int64_t n, char *to) {
   for (int64_t i = 0; i < n; i++) {
     const char c = s[i];
     const bool lower = c >= 'a' && c <= 'z', upper = c >= 'A' && c <= 'Z';
-    const bool up = op == TR_OP_STR_UPPER || (op == TR_OP_STR_TITLE && !after) || (op == TR_OP_STR_CAPITALIZE && i == 0);
+    const bool up =
+        op == TR_OP_STR_UPPER || (op == TR_OP_STR_TITLE && !after) || (op == TR_OP_STR_CAPITALIZE && i == 0);
     to[i] = (char)(up && lower ? c - 32 : !up && upper ? c + 32 : c);
     after = lower || upper;
   }
@@ -227,9 +230,12 @@ static int64_t slice_step(const struct tr_expr *e, const char *s, int64_t n, cha
 static int64_t bound(const struct make *m, int64_t n) {
   const struct tr_expr *e = m->e;
   switch (e->op) {
-  case TR_OP_STR_REPLACE: return n + (m->n_text2 > m->n_text ? n / (int64_t)m->n_text * (int64_t)(m->n_text2 - m->n_text) : 0);
-  case TR_OP_STR_REPEAT: return e->params[0] > 0 && n > INT32_MAX / e->params[0] ? INT64_MAX / 2 : n * (e->params[0] < 0 ? 0 : e->params[0]);
-  case TR_OP_STR_ZFILL: case TR_OP_STR_PAD: return n + (e->params[0] > 0 ? e->params[0] : 0) * 4;
+  case TR_OP_STR_REPLACE:
+    return n + (m->n_text2 > m->n_text ? n / (int64_t)m->n_text * (int64_t)(m->n_text2 - m->n_text) : 0);
+  case TR_OP_STR_REPEAT:
+    return e->params[0] > 0 && n > INT32_MAX / e->params[0] ? INT64_MAX / 2 : n * (e->params[0] < 0 ? 0 : e->params[0]);
+  case TR_OP_STR_ZFILL:
+  case TR_OP_STR_PAD: return n + (e->params[0] > 0 ? e->params[0] : 0) * 4;
   case TR_OP_STR_SLICE: return n;
   default: return n * 3;
   }
@@ -239,7 +245,8 @@ static int64_t write_one(const struct make *m, const char *s, int64_t n, char *t
   switch (m->e->op) {
   case TR_OP_STR_REPLACE: return replace(m, s, n, to);
   case TR_OP_STR_REPEAT: return fill(to, s, (size_t)n, m->e->params[0]) - to;
-  case TR_OP_STR_ZFILL: case TR_OP_STR_PAD: return pad(m, s, n, to);
+  case TR_OP_STR_ZFILL:
+  case TR_OP_STR_PAD: return pad(m, s, n, to);
   case TR_OP_STR_SLICE: return slice_step(m->e, s, n, to);
   default: return change_case(m->e->op, s, n, to);
   }
@@ -260,7 +267,9 @@ static enum tr_status write_morsel(void *arg, int thread, int64_t begin, int64_t
     char *room;
     TR_TRY(tr_text_out_room(&m->out, thread, bound(m, v[i].size), &room, err));
     int64_t used = write_one(m, tr_view_bytes(m->x, &v[i]), v[i].size, room);
-    if (used < 0) return tr_unsupported(err, "%s: a character newer than the engine's tables", tr_expr_op_name((enum tr_expr_op)m->e->op));
+    if (used < 0)
+      return tr_unsupported(err, "%s: a character newer than the engine's tables",
+                            tr_expr_op_name((enum tr_expr_op)m->e->op));
     tr_text_out_put(&m->out, thread, i, room, used);
   }
   return TR_OK;
@@ -268,12 +277,14 @@ static enum tr_status write_morsel(void *arg, int thread, int64_t begin, int64_t
 
 static enum tr_status check_params(const struct tr_expr *e, struct tr_error *err) {
   bool pads = e->op == TR_OP_STR_PAD || e->op == TR_OP_STR_ZFILL;
-  bool bad = (pads && (e->params[0] > 1 << 24 || (e->op == TR_OP_STR_PAD && e->text && tr_utf8_count(e->text, (int64_t)strlen(e->text)) != 1))) ||
+  bool bad = (pads && (e->params[0] > 1 << 24 ||
+                       (e->op == TR_OP_STR_PAD && e->text && tr_utf8_count(e->text, (int64_t)strlen(e->text)) != 1))) ||
              (e->op == TR_OP_STR_REPEAT && e->params[0] < 0) || (e->op == TR_OP_STR_REPLACE && e->params[0] == 0);
   return bad ? tr_unsupported(err, "%s with these parameters", tr_expr_op_name((enum tr_expr_op)e->op)) : TR_OK;
 }
 
-static enum tr_status make_plain(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *x, struct tr_array **out, struct tr_error *err) {
+static enum tr_status make_plain(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *x, struct tr_array **out,
+                                 struct tr_error *err) {
   struct make m = {.e = e, .x = x, .n_text = e->text ? strlen(e->text) : 0, .n_text2 = e->text2 ? strlen(e->text2) : 0};
   enum tr_status st;
   *out = NULL;
@@ -293,7 +304,10 @@ static enum tr_status make_plain(struct tr_ctx *ctx, const struct tr_expr *e, st
   return st;
 }
 
-struct codes { const int32_t *from, *table; int32_t *to; };
+struct codes {
+  const int32_t *from, *table;
+  int32_t *to;
+};
 
 static enum tr_status recode_morsel(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   (void)thread, (void)err;
@@ -302,12 +316,13 @@ static enum tr_status recode_morsel(void *arg, int thread, int64_t begin, int64_
   return TR_OK;
 }
 
-enum tr_status tr_text_redistinct(struct tr_ctx *ctx, const int32_t *codes, int64_t n, struct tr_array *values, struct tr_array **out,
-                                  struct tr_error *err) {
+enum tr_status tr_text_redistinct(struct tr_ctx *ctx, const int32_t *codes, int64_t n, struct tr_array *values,
+                                  struct tr_array **out, struct tr_error *err) {
   struct tr_array *table = NULL;
   *out = NULL;
   TR_TRY(tr_array_encode(ctx, values, INT32_MAX, &table, err));
-  enum tr_status st = table ? tr_array_new_dict(tr_dtype_of(TR_STR), n, table->dict, out, err) : tr_unsupported(err, "too many texts");
+  enum tr_status st =
+      table ? tr_array_new_dict(tr_dtype_of(TR_STR), n, table->dict, out, err) : tr_unsupported(err, "too many texts");
   if (st == TR_OK) {
     struct codes c = {.from = codes, .table = tr_array_codes(table), .to = tr_array_data(*out)};
     st = tr_parallel_for(ctx, n, tr_grain(ctx), recode_morsel, &c, err);
@@ -320,7 +335,8 @@ enum tr_status tr_text_redistinct(struct tr_ctx *ctx, const int32_t *codes, int6
   return st;
 }
 
-enum tr_status tr_whole_text(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *x, struct tr_array **out, struct tr_error *err) {
+enum tr_status tr_whole_text(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *x, struct tr_array **out,
+                             struct tr_error *err) {
   struct tr_array *values = NULL;
   enum tr_status st;
   if (x->enc == TR_PLAIN) return make_plain(ctx, e, x, out, err);

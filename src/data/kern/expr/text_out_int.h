@@ -4,7 +4,11 @@
 #include <pthread.h>
 #include <string.h>
 
-struct tr_text_chunk { struct tr_buffer *heap; int heap_no; int64_t used, next_size; };
+struct tr_text_chunk {
+  struct tr_buffer *heap;
+  int heap_no;
+  int64_t used, next_size;
+};
 
 struct tr_text_out {
   struct tr_array *array; /* plain text of the final length */
@@ -18,12 +22,14 @@ TR_MUST_USE enum tr_status tr_text_out_init(struct tr_ctx *ctx, struct tr_text_o
 /* Drops everything but the array. */
 void tr_text_out_drop(struct tr_text_out *o);
 /* The texts as a plain array. */
-TR_MUST_USE enum tr_status tr_text_dictionary(const char *const *texts, int n, struct tr_array **out, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_text_dictionary(const char *const *texts, int n, struct tr_array **out,
+                                              struct tr_error *err);
 /* codes into `values` (texts that may repeat or be missing) as an array over distinct values. */
-TR_MUST_USE enum tr_status tr_text_redistinct(struct tr_ctx *ctx, const int32_t *codes, int64_t n, struct tr_array *values,
-                                              struct tr_array **out, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_text_redistinct(struct tr_ctx *ctx, const int32_t *codes, int64_t n,
+                                              struct tr_array *values, struct tr_array **out, struct tr_error *err);
 /* Room for one text of up to `size` bytes by this thread; valid until the next call. */
-TR_MUST_USE enum tr_status tr_text_out_room(struct tr_text_out *o, int thread, int64_t size, char **room, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_text_out_room(struct tr_text_out *o, int thread, int64_t size, char **room,
+                                            struct tr_error *err);
 /* Takes the `size` bytes written at the room last given as text i. */
 static inline void tr_text_out_put(struct tr_text_out *o, int thread, int64_t i, const char *room, int64_t size) {
   struct tr_text_chunk *c = &o->chunks[thread];

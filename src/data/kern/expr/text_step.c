@@ -1,8 +1,8 @@
 /* Operations that read text and give a fixed-width value, and operations on categories.
  *
- * Over a dictionary the operation runs once per dictionary value (by evaluating the same operation over the dictionary as a
- * column) and the rows look its result up by code; equality with a literal becomes one comparison of codes. Plain text
- * runs the kernels of text_kern.c over views. A dictionary longer than the column is decoded first.
+ * Over a dictionary the operation runs once per dictionary value (by evaluating the same operation over the dictionary
+ * as a column) and the rows look its result up by code; equality with a literal becomes one comparison of codes. Plain
+ * text runs the kernels of text_kern.c over views. A dictionary longer than the column is decoded first.
  */
 #include "data/kern/expr/program_int.h"
 #include <string.h>
@@ -73,12 +73,13 @@ static int32_t find_code(const struct tr_array *dict, const struct tr_scalar *s)
   if (s->is_null || s->s.len > INT32_MAX) return -2;
   const struct tr_view *views = tr_array_views(dict);
   for (int64_t i = 0; i < dict->length; i++)
-    if (views[i].size == (int32_t)s->s.len && memcmp(tr_view_bytes(dict, &views[i]), s->s.ptr, (size_t)s->s.len) == 0) return (int32_t)i;
+    if (views[i].size == (int32_t)s->s.len && memcmp(tr_view_bytes(dict, &views[i]), s->s.ptr, (size_t)s->s.len) == 0)
+      return (int32_t)i;
   return -2;
 }
 
-static enum tr_status compile_code_test(struct tr_program *p, struct tr_expr *e, int column, const struct tr_scalar *s, int *slot,
-                                        struct tr_error *err) {
+static enum tr_status compile_code_test(struct tr_program *p, struct tr_expr *e, int column, const struct tr_scalar *s,
+                                        int *slot, struct tr_error *err) {
   struct tr_step step = {.e = e, .kernel = e->op == TR_OP_EQ ? code_eq : code_ne, .n_in = 1, .in = {column}};
   step.params[0] = find_code(p->slots[column].array->dict, s);
   return tr_program_step(p, &step, &bool_slot, slot, err);
@@ -97,12 +98,13 @@ static uint64_t null_result(const struct tr_expr *e, bool marks) {
 }
 
 /* e with argument k replaced by column 0, the dictionary's values. */
-static enum tr_status over_dictionary(struct tr_program *p, const struct tr_expr *e, int k, struct tr_array *dict, struct tr_array **out,
-                                      struct tr_error *err) {
+static enum tr_status over_dictionary(struct tr_program *p, const struct tr_expr *e, int k, struct tr_array *dict,
+                                      struct tr_array **out, struct tr_error *err) {
   struct tr_expr *args[TR_EXPR_MAX_ARGS], *col = NULL, *op = NULL;
   struct tr_frame *frame = NULL;
   *out = NULL;
-  struct tr_expr_params params = {.text = e->text, .text2 = e->text2, .list = e->list, .n_list = e->n_list, .dtype = e->dtype};
+  struct tr_expr_params params = {
+      .text = e->text, .text2 = e->text2, .list = e->list, .n_list = e->n_list, .dtype = e->dtype};
   memcpy(params.params, e->params, sizeof params.params);
   memcpy(args, e->args, sizeof args);
   enum tr_status st;
@@ -119,8 +121,8 @@ done:
 }
 
 /* [null result, value of dictionary entry 0, 1, …] in a buffer of its own. */
-static enum tr_status make_table(struct tr_program *p, const struct tr_expr *e, int k, struct tr_array *dict, bool marks,
-                                 struct tr_array **table, struct tr_error *err) {
+static enum tr_status make_table(struct tr_program *p, const struct tr_expr *e, int k, struct tr_array *dict,
+                                 bool marks, struct tr_array **table, struct tr_error *err) {
   struct tr_array *values = NULL;
   TR_TRY(over_dictionary(p, e, k, dict, &values, err));
   enum tr_status st = tr_array_new(values->dtype, values->length + 1, table, err);
@@ -139,12 +141,19 @@ static enum tr_status make_table(struct tr_program *p, const struct tr_expr *e, 
   return st;
 }
 
-static enum tr_status compile_lut(struct tr_program *p, struct tr_expr *e, int k, int column, int *slot, struct tr_error *err) {
+static enum tr_status compile_lut(struct tr_program *p, struct tr_expr *e, int k, int column, int *slot,
+                                  struct tr_error *err) {
   struct tr_array *table = NULL;
   bool marks = e->op == TR_OP_STR_LEN || e->op == TR_OP_STR_FIND || e->op == TR_OP_STR_COUNT;
   TR_TRY(make_table(p, e, k, p->slots[column].array->dict, marks, &table, err));
   int w = tr_dtype_width(table->dtype);
-  struct tr_step s = {.e = e, .kernel = w == 1 ? lut_1 : w == 4 ? lut_4 : lut_8, .n_in = 1, .in = {column}, .owned = table};
+  struct tr_step s = {.e = e,
+                      .kernel = w == 1   ? lut_1
+                                : w == 4 ? lut_4
+                                         : lut_8,
+                      .n_in = 1,
+                      .in = {column},
+                      .owned = table};
   struct tr_slot out = {.rep = table->dtype.kind, .width = (uint8_t)w, .marks_null = marks};
   if (w == 2) {
     tr_array_unref(table);
@@ -169,15 +178,19 @@ static enum tr_status plain_column(struct tr_program *p, int slot, int *plain, s
   return tr_program_column(p, decoded, plain, err);
 }
 
-static enum tr_status compile_plain(struct tr_program *p, struct tr_expr *e, const int *in, int *slot, struct tr_error *err) {
+static enum tr_status compile_plain(struct tr_program *p, struct tr_expr *e, const int *in, int *slot,
+                                    struct tr_error *err) {
   struct tr_lower lo = {0};
   if (!tr_lower_text(e, &lo))
-    return tr_unsupported(err, "%s giving %s is not native", tr_expr_op_name((enum tr_expr_op)e->op), tr_dtype_name(e->dtype));
+    return tr_unsupported(err, "%s giving %s is not native", tr_expr_op_name((enum tr_expr_op)e->op),
+                          tr_dtype_name(e->dtype));
   struct tr_step s = {.e = e, .kernel = lo.kernel, .n_in = e->n_args};
   for (int k = 0; k < e->n_args; k++) TR_TRY(plain_column(p, in[k], &s.in[k], err));
   for (int k = 0; k < e->n_args; k++)
-    if (p->slots[s.in[k]].kind == TR_SLOT_CONST && e->n_args == 1) return tr_unsupported(err, "text operation on a literal");
-  struct tr_slot out = {.rep = lo.out_rep, .marks_null = lo.marks_null,
+    if (p->slots[s.in[k]].kind == TR_SLOT_CONST && e->n_args == 1)
+      return tr_unsupported(err, "text operation on a literal");
+  struct tr_slot out = {.rep = lo.out_rep,
+                        .marks_null = lo.marks_null,
                         .width = (uint8_t)tr_dtype_width(tr_dtype_of((enum tr_kind)lo.out_rep))};
   TR_TRY(tr_text_state(p->ctx, e, &s.text_state, err));
   s.state = s.text_state;

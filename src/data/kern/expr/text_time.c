@@ -1,11 +1,11 @@
-/* Text from datetimes: names of days and months as dictionary codes, and strftime for the formats whose meaning does not
- * depend on a locale. */
+/* Text from datetimes: names of days and months as dictionary codes, and strftime for the formats whose meaning does
+ * not depend on a locale. */
 #include "data/kern/expr/civil_int.h"
 #include "data/kern/expr/text_out_int.h"
 
 static const char *const day_names[] = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"};
-static const char *const month_names[] = {"January", "February", "March", "April", "May", "June", "July", "August", "September",
-                                          "October", "November", "December"};
+static const char *const month_names[] = {"January", "February", "March",     "April",   "May",      "June",
+                                          "July",    "August",   "September", "October", "November", "December"};
 
 struct names {
   const struct tr_expr *e;
@@ -33,7 +33,8 @@ static enum tr_status name_morsel(void *arg, int thread, int64_t begin, int64_t 
       continue;
     }
     if (days > TR_MAX_CIVIL_DAYS || days < -TR_MAX_CIVIL_DAYS) return tr_unsupported(err, "dates that far away");
-    s->codes[i] = s->e->op == TR_OP_DT_DAY_NAME ? tr_day_of_week((int32_t)days) : tr_civil_from_days((int32_t)days).month - 1;
+    s->codes[i] =
+        s->e->op == TR_OP_DT_DAY_NAME ? tr_day_of_week((int32_t)days) : tr_civil_from_days((int32_t)days).month - 1;
   }
   return TR_OK;
 }
@@ -105,8 +106,8 @@ static enum tr_status spelled(struct tr_ctx *ctx, struct names *s, struct tr_arr
   return st;
 }
 
-enum tr_status tr_whole_datetime_names(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *x, struct tr_array **out,
-                                       struct tr_error *err) {
+enum tr_status tr_whole_datetime_names(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *x,
+                                       struct tr_array **out, struct tr_error *err) {
   struct names s = {.e = e, .x = x};
   struct tr_array *dict = NULL;
   *out = NULL;

@@ -1,9 +1,11 @@
-/* Parts of dates: year, month, … of datetimes, days, seconds, … of timedeltas, and datetimes assembled from parts. The parts are
- * int32 (days: int64) in which the least value marks NaT. */
+/* Parts of dates: year, month, … of datetimes, days, seconds, … of timedeltas, and datetimes assembled from parts. The
+ * parts are int32 (days: int64) in which the least value marks NaT. */
 #include "data/kern/expr/civil_int.h"
 #include "data/kern/expr/time_int.h"
 
-static inline int32_t day_of_year(int32_t days) { return days - tr_days_from_civil(tr_civil_from_days(days).year, 1, 1) + 1; }
+static inline int32_t day_of_year(int32_t days) {
+  return days - tr_days_from_civil(tr_civil_from_days(days).year, 1, 1) + 1;
+}
 
 static inline int32_t days_in_month(int32_t days) {
   struct tr_civil c = tr_civil_from_days(days);
@@ -18,7 +20,8 @@ static inline bool is_month_end(int32_t days) {
 enum { DAY_BLOCK = 256 };
 
 /* floor(x / per_day) of a block; NaT and days beyond the calendar give day 0. True when there was a NaT. */
-static inline bool days_per(const int64_t *restrict a, int64_t n, int64_t per_day, int32_t *restrict days, struct tr_call *c) {
+static inline bool days_per(const int64_t *restrict a, int64_t n, int64_t per_day, int32_t *restrict days,
+                            struct tr_call *c) {
   int64_t nulls = 0, far = 0;
   for (int64_t i = 0; i < n; i++) {
     const int64_t q = a[i] / per_day, rest = a[i] - q * per_day, d = q + (rest >> 63);
@@ -42,7 +45,7 @@ static bool days_of(const int64_t *a, int64_t n, int64_t per_day, int32_t *days,
   }
 }
 
-#define R int32_t
+#define R    int32_t
 #define MARK INT32_MIN
 #define NAME part_year
 #define EXPR tr_civil_from_days(days).year
@@ -67,7 +70,7 @@ static bool days_of(const int64_t *a, int64_t n, int64_t per_day, int32_t *days,
 #include "data/kern/expr/civil_part.tmpl.h"
 #undef R
 #undef MARK
-#define R uint8_t
+#define R    uint8_t
 #define MARK 0
 #define NAME part_is_leap_year
 #define EXPR tr_is_leap(tr_civil_from_days(days).year)
@@ -81,21 +84,23 @@ static bool days_of(const int64_t *a, int64_t n, int64_t per_day, int32_t *days,
 #undef R
 #undef MARK
 
-#define U s
+#define U          s
 #define PER_SECOND INT64_C(1)
 #include "data/kern/expr/time_unit.tmpl.h"
-#define U ms
+#define U          ms
 #define PER_SECOND INT64_C(1000)
 #include "data/kern/expr/time_unit.tmpl.h"
-#define U us
+#define U          us
 #define PER_SECOND INT64_C(1000000)
 #include "data/kern/expr/time_unit.tmpl.h"
-#define U ns
+#define U          ns
 #define PER_SECOND INT64_C(1000000000)
 #include "data/kern/expr/time_unit.tmpl.h"
 
-#define ALL(f) {f, f, f, f}
-#define UNITS(f) {f##_s, f##_ms, f##_us, f##_ns}
+#define ALL(f) \
+  { f, f, f, f }
+#define UNITS(f) \
+  { f##_s, f##_ms, f##_us, f##_ns }
 static const tr_kernel date_parts[TR_OP_DT_IS_MONTH_END - TR_OP_DT_YEAR + 1][4] = {
     [TR_OP_DT_YEAR - TR_OP_DT_YEAR] = ALL(part_year),
     [TR_OP_DT_MONTH - TR_OP_DT_YEAR] = ALL(part_month),
@@ -113,7 +118,8 @@ static const tr_kernel date_parts[TR_OP_DT_IS_MONTH_END - TR_OP_DT_YEAR + 1][4] 
     [TR_OP_DT_IS_MONTH_START - TR_OP_DT_YEAR] = ALL(part_is_month_start),
     [TR_OP_DT_IS_MONTH_END - TR_OP_DT_YEAR] = ALL(part_is_month_end),
 };
-static const tr_kernel span_parts[4][4] = {UNITS(td_days), UNITS(td_seconds), UNITS(td_microseconds), UNITS(td_nanoseconds)};
+static const tr_kernel span_parts[4][4] = {UNITS(td_days), UNITS(td_seconds), UNITS(td_microseconds),
+                                           UNITS(td_nanoseconds)};
 
 /* floor(seconds) + rest / ticks, as pandas; beyond 2^53 ticks it corrects further, which is left to it. */
 static void total_seconds(struct tr_call *c) {
@@ -159,7 +165,8 @@ static void from_parts(struct tr_call *c) {
     out[i] = 0;
     bool ok = y >= 1 && y <= 9999 && m >= 1 && m <= 12 && d >= 1 && d <= tr_days_in_month((int32_t)y, (int32_t)m) &&
               time_of_day(c, i, per, &ticks);
-    ok = ok && !__builtin_mul_overflow((int64_t)tr_days_from_civil((int32_t)y, (int32_t)m, (int32_t)d), 86400 * per, &v) &&
+    ok = ok &&
+         !__builtin_mul_overflow((int64_t)tr_days_from_civil((int32_t)y, (int32_t)m, (int32_t)d), 86400 * per, &v) &&
          !__builtin_add_overflow(v, ticks, &out[i]);
     if (!ok) c->saw |= TR_SAW_REFUSE;
   }

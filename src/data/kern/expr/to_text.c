@@ -1,6 +1,6 @@
-/* Casts to text as pandas' astype(str) spells values: integers in decimal, floats by shortest repr, booleans as True and False,
- * datetimes as dates when all are midnights, else with as many digits of the second as the finest value needs.
- * Missing stays missing. */
+/* Casts to text as pandas' astype(str) spells values: integers in decimal, floats by shortest repr, booleans as True
+ * and False, datetimes as dates when all are midnights, else with as many digits of the second as the finest value
+ * needs. Missing stays missing. */
 #include "base/float_text.h"
 #include "data/kern/expr/civil_int.h"
 #include "data/kern/expr/text_out_int.h"
@@ -10,7 +10,7 @@ enum { ROOM = 64 };
 struct spell {
   struct tr_array *x;
   struct tr_text_out out;
-  int digits;     /* datetime: digits of the second's fraction */
+  int digits; /* datetime: digits of the second's fraction */
   bool dates_only;
   _Atomic int finest; /* scan: 0 dates only, 1 seconds, 2 ms, 3 us, 4 ns */
   _Atomic bool wild;
@@ -151,7 +151,10 @@ enum tr_status tr_text_dictionary(const char *const *texts, int n, struct tr_arr
   return st;
 }
 
-struct widen { const uint8_t *from; int32_t *to; };
+struct widen {
+  const uint8_t *from;
+  int32_t *to;
+};
 
 static enum tr_status widen_morsel(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   (void)thread, (void)err;
@@ -172,7 +175,8 @@ static enum tr_status spell_bools(struct tr_ctx *ctx, struct tr_array *x, struct
 }
 
 /* Category: the categories are spelled, the codes stay. */
-static enum tr_status spell_category(struct tr_ctx *ctx, struct tr_array *x, struct tr_array **out, struct tr_error *err) {
+static enum tr_status spell_category(struct tr_ctx *ctx, struct tr_array *x, struct tr_array **out,
+                                     struct tr_error *err) {
   struct tr_array *values = NULL;
   int k = x->dict->dtype.kind;
   if (k == TR_STR) values = tr_array_ref(x->dict);
@@ -183,7 +187,8 @@ static enum tr_status spell_category(struct tr_ctx *ctx, struct tr_array *x, str
   return st;
 }
 
-enum tr_status tr_whole_to_text(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *x, struct tr_array **out, struct tr_error *err) {
+enum tr_status tr_whole_to_text(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *x, struct tr_array **out,
+                                struct tr_error *err) {
   (void)e;
   int k = x->dtype.kind;
   enum tr_status st;

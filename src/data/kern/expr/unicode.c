@@ -1,5 +1,5 @@
-/* Character properties through utf8proc, which pyarrow uses too, in a newer version: code points unassigned in ours, and the
- * few whose case mapping came later, are reported as unknown. Compared over all code points with pyarrow 26. */
+/* Character properties through utf8proc, which pyarrow uses too, in a newer version: code points unassigned in ours,
+ * and the few whose case mapping came later, are reported as unknown. Compared over all code points with pyarrow 26. */
 #include "data/kern/expr/unicode_int.h"
 #include <utf8proc.h>
 
@@ -18,8 +18,8 @@ bool tr_cp_is_digit(int32_t cp) {
 
 bool tr_cp_is_cased(int32_t cp) {
   utf8proc_category_t c = utf8proc_category(cp);
-  return c == UTF8PROC_CATEGORY_LU || c == UTF8PROC_CATEGORY_LL || c == UTF8PROC_CATEGORY_LT || utf8proc_toupper(cp) != cp ||
-         utf8proc_tolower(cp) != cp;
+  return c == UTF8PROC_CATEGORY_LU || c == UTF8PROC_CATEGORY_LL || c == UTF8PROC_CATEGORY_LT ||
+         utf8proc_toupper(cp) != cp || utf8proc_tolower(cp) != cp;
 }
 
 bool tr_cp_is_space(int32_t cp) {
@@ -29,7 +29,15 @@ bool tr_cp_is_space(int32_t cp) {
 
 bool tr_cp_unknown(int32_t cp) {
   switch (cp) {
-  case 0x19b: case 0x264: case 0x277: case 0x27c: case 0x295: case 0xa7d3: case 0xa7d5: case 0xab4b: case 0xab4c: return true;
+  case 0x19b:
+  case 0x264:
+  case 0x277:
+  case 0x27c:
+  case 0x295:
+  case 0xa7d3:
+  case 0xa7d5:
+  case 0xab4b:
+  case 0xab4c: return true;
   default: return cp >= 0x80 && utf8proc_category(cp) == UTF8PROC_CATEGORY_CN;
   }
 }

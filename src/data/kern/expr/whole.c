@@ -1,5 +1,5 @@
-/* Operations computed array by array, because their result is text or categories: which they are, literals as columns, choices
- * between texts, and casts to category. Dictionaries stay dictionaries. */
+/* Operations computed array by array, because their result is text or categories: which they are, literals as columns,
+ * choices between texts, and casts to category. Dictionaries stay dictionaries. */
 #include "data/kern/expr/eval_int.h"
 #include <string.h>
 
@@ -30,7 +30,11 @@ void tr_scalar_store(const struct tr_scalar *s, void *to) {
   }
 }
 
-struct fill { char *to; uint64_t value; int width; };
+struct fill {
+  char *to;
+  uint64_t value;
+  int width;
+};
 
 static enum tr_status fill_morsel(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   (void)thread, (void)err;
@@ -48,7 +52,8 @@ static enum tr_status fill_array(struct tr_ctx *ctx, struct tr_array *a, uint64_
   return tr_parallel_for(ctx, a->length, tr_grain(ctx), fill_morsel, &f, err);
 }
 
-static enum tr_status broadcast_text(struct tr_ctx *ctx, const struct tr_scalar *s, int64_t n, struct tr_array **out, struct tr_error *err) {
+static enum tr_status broadcast_text(struct tr_ctx *ctx, const struct tr_scalar *s, int64_t n, struct tr_array **out,
+                                     struct tr_error *err) {
   struct tr_array *dict = NULL;
   struct tr_text_builder b;
   TR_TRY(tr_text_builder_init(&b, 1, err));
@@ -60,7 +65,8 @@ static enum tr_status broadcast_text(struct tr_ctx *ctx, const struct tr_scalar 
   return st == TR_OK ? fill_array(ctx, *out, 0, err) : st;
 }
 
-enum tr_status tr_broadcast(struct tr_ctx *ctx, const struct tr_scalar *s, int64_t n, struct tr_array **out, struct tr_error *err) {
+enum tr_status tr_broadcast(struct tr_ctx *ctx, const struct tr_scalar *s, int64_t n, struct tr_array **out,
+                            struct tr_error *err) {
   *out = NULL;
   if (s->is_null && (s->dtype.kind == TR_STR || tr_kind_is_float(s->dtype.kind) || tr_kind_is_time(s->dtype.kind)))
     return tr_array_new_null(s->dtype, n, out, err);
@@ -104,8 +110,8 @@ static enum tr_status choose_morsel(void *arg, int thread, int64_t begin, int64_
   return TR_OK;
 }
 
-enum tr_status tr_whole_choose_text(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *const *args, int64_t n_rows,
-                                    struct tr_array **out, struct tr_error *err) {
+enum tr_status tr_whole_choose_text(struct tr_ctx *ctx, const struct tr_expr *e, struct tr_array *const *args,
+                                    int64_t n_rows, struct tr_array **out, struct tr_error *err) {
   int first = e->op == TR_OP_WHERE ? 1 : 0;
   struct tr_array *sides[2] = {0}, *mask = NULL, *both = NULL;
   enum tr_status st = TR_OK;
@@ -128,8 +134,11 @@ enum tr_status tr_whole_choose_text(struct tr_ctx *ctx, const struct tr_expr *e,
     TR_GOTO(st, tr_array_share_heaps(*out, both, err));
   }
   const char *data = tr_array_data(both);
-  struct choose c = {.mask = mask ? tr_array_data(mask) : NULL, .a = data, .b = data + n_rows * (dict ? 4 : 16),
-                     .out = tr_array_data(*out), .dict = dict};
+  struct choose c = {.mask = mask ? tr_array_data(mask) : NULL,
+                     .a = data,
+                     .b = data + n_rows * (dict ? 4 : 16),
+                     .out = tr_array_data(*out),
+                     .dict = dict};
   st = tr_parallel_for(ctx, n_rows, tr_grain(ctx), choose_morsel, &c, err);
 done:
   for (int k = 0; k < 2; k++) tr_array_unref(sides[k]);
