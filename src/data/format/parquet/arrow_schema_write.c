@@ -112,6 +112,16 @@ static size_t field(struct pq_out *o, const struct tr_array *a, const char *name
   return t;
 }
 
+/* Arrow readers take the schema's own metadata for the file's: pandas' text has to stand in both places. */
+static size_t pandas_pair(struct pq_out *o, const char *pandas_metadata) {
+  size_t w[2] = {0};
+  size_t pairs = vector(o, 1);
+  patch(o, pairs + 4, table(o, (struct fb_slot[]){{4, 0}, {4, 0}}, 2, w));
+  patch(o, w[0], string(o, "pandas"));
+  patch(o, w[1], string(o, pandas_metadata));
+  return pairs;
+}
+
 static void base64(struct pq_out *o, const uint8_t *p, size_t n) {
   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (size_t i = 0; i < n; i += 3) {
@@ -122,15 +132,16 @@ static void base64(struct pq_out *o, const uint8_t *p, size_t n) {
   }
 }
 
-void pq_arrow_schema_write(struct pq_out *o, const struct tr_frame *f, const char *const *names) {
+void pq_arrow_schema_write(struct pq_out *o, const struct tr_frame *f, const char *const *names, const char *pandas_metadata) {
   struct pq_out b = {0};
-  size_t m[5] = {0}, s[2] = {0};
+  size_t m[5] = {0}, s[3] = {0};
   pq_out_bytes(&b, "\xff\xff\xff\xff\0\0\0\0\0\0\0\0", 12); /* marker, length, root */
   pq_out_bytes(&b, "\0\0\0\0", 4);
   /* Positions count from the root's offset, at 8; that is aligned to 8 too. */
   size_t message = table(&b, (struct fb_slot[]){{2, 4}, {1, 1}, {4, 0}, {8, 0}}, 4, m);
   patch(&b, 8, message);
-  patch(&b, m[2], table(&b, (struct fb_slot[]){{0, 0}, {4, 0}}, 2, s));
+  patch(&b, m[2], table(&b, (struct fb_slot[]){{0, 0}, {4, 0}, {pandas_metadata ? 4 : 0, 0}}, 3, s));
+  if (pandas_metadata) patch(&b, s[2], pandas_pair(&b, pandas_metadata));
   size_t fields = vector(&b, (uint32_t)f->n_cols);
   patch(&b, s[1], fields);
   for (int i = 0; i < f->n_cols && !b.failed; i++)

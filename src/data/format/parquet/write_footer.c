@@ -138,7 +138,7 @@ void pq_put_footer(struct pq_out *o, const struct pq_footer *f, const int64_t *r
   if (f->pandas_metadata) put_key_value(o, "pandas", f->pandas_metadata, strlen(f->pandas_metadata));
   if (f->arrow_schema) {
     struct pq_out text = {0};
-    pq_arrow_schema_write(&text, f->frame, f->names);
+    pq_arrow_schema_write(&text, f->frame, f->names, f->pandas_metadata);
     put_key_value(o, "ARROW:schema", text.data, text.size);
     o->failed |= text.failed;
     pq_out_free(&text);
