@@ -2,14 +2,16 @@
  * of the right shape. Takes the folder of small files and, if it is there, one with the parquet-testing files, which
  * are only read whole.
  */
-#include "base/mem.h"
-#include "data/format/parquet/parquet.h"
-#include <cmocka.h>
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "data/format/parquet/parquet.h"
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
