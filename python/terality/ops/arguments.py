@@ -67,7 +67,7 @@ def literal(value: Any, like: str | None = None, weak: bool = False) -> Any:
         return _engine.lit(value, "float64", True)
     if kind is str:
         return _engine.lit(value, "str", False)
-    if weak and isinstance(value, (np.integer, np.floating)):
+    if weak and isinstance(value, (np.integer, np.floating)) and not isinstance(value, np.timedelta64):
         return literal(value.item(), like)
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
         name = engine_name(value.dtype)
