@@ -263,22 +263,39 @@ class Table(Native):
 
     def settled(self) -> Table:
         """Give this table with every dtype certain, computing it when the data decides (design: execution points)."""
-        sure = True
-        for expr in (*self.exprs, *self.rows.exprs):
-            if expr.dtype_depends_on_data or (expr.column >= 0 and self.rel.schema(expr.column)[2]):
-                sure = False
-        return self if sure else self.fixed()
+        return self if all(self._is_sure(e) for e in (*self.exprs, *self.rows.exprs)) else self.fixed()
 
     def fixed(self) -> Table:
-        """Give this table with its columns and row labels computed now, still over (an extension of) its node."""
+        """Give this table with its columns computed now, still over (an extension of) its node.
+
+        Row labels stay as they are, so that its rows are known to be those of other tables; only labels whose dtype
+        the data decides are computed too.
+        """
         rows = self.current_rows()
-        wanted = [*self.exprs, *rows.exprs]
-        frame, at = self.fetch(wanted)
+        labels = [] if all(self._is_sure(e) for e in rows.exprs) else list(rows.exprs)
+        frame, at = self.fetch([*self.exprs, *labels])
         arrays = [frame.col(i) for i in at]
         source = _engine.source(_engine.frame(frame.n_rows, tuple(arrays)), "kept")
         start = self.rel.n_cols
 
         def apply(rel: _engine.Rel) -> _engine.Rel:
+            return _engine.node("ZIP", (rel, source))
+
+        out = self.extended(apply)
+        n = len(self.exprs)
+        cols = [_engine.col(out.rel, start + i) for i in range(len(arrays))]
+        out.exprs = cols[:n]
+        out.dtypes = [dtype_after(array, old) for array, old in zip(arrays, self.dtypes, strict=False)]
+        if labels:
+            dtypes = [dtype_after(array, old) for array, old in zip(arrays[n:], rows.dtypes, strict=True)]
+            out.rows = Keys(cols[n:], dtypes, rows.names, ranged=rows.ranged, multi=rows.multi)
+        return out
+
+    def _is_sure(self, expr: Any) -> bool:
+        """Tell whether an expression's dtype is certain before it is computed."""
+        return not expr.dtype_depends_on_data and not (expr.column >= 0 and self.rel.schema(expr.column)[2])
+
+    def apply(rel: _engine.Rel) -> _engine.Rel:
             return _engine.node("ZIP", (rel, source))
 
         out = self.extended(apply)
