@@ -277,8 +277,21 @@ class Table(Native):
         arrays = [frame.col(i) for i in at]
         source = _engine.source(_engine.frame(frame.n_rows, tuple(arrays)), "kept")
         start = self.rel.n_cols
+        out = self.extended(lambda rel: _engine.node("ZIP", (rel, source)))
+        n = len(self.exprs)
+        cols = [_engine.col(out.rel, start + i) for i in range(len(arrays))]
+        out.exprs = cols[:n]
+        out.dtypes = [dtype_after(array, old) for array, old in zip(arrays, self.dtypes, strict=False)]
+        if labels:
+            dtypes = [dtype_after(array, old) for array, old in zip(arrays[n:], rows.dtypes, strict=True)]
+            out.rows = Keys(cols[n:], dtypes, rows.names, ranged=rows.ranged, multi=rows.multi)
+        return out
 
-        def computed(self, name: str = "kept") -> Table:
+    def _is_sure(self, expr: Any) -> bool:
+        """Tell whether an expression's dtype is certain before it is computed."""
+        return not expr.dtype_depends_on_data and not (expr.column >= 0 and self.rel.schema(expr.column)[2])
+
+    def computed(self, name: str = "kept") -> Table:
         """Give this table over a node in memory that holds exactly its columns and row labels, computed now."""
         table = self.flat()
         rows = table.rows
