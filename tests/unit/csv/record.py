@@ -38,6 +38,7 @@ CASES = [
     ("a,b\n1,2,3,4\n", {"usecols": ["a"], "header": 1, "skiprows": 0}),
     ("a,b\n1,x\n2,?\n-1,y\n", {"na_values": ["?", "-1"]}),
     ("a,b\n1.5,x\n2,?\n-1.0,y\n", {"na_values": ["?", "-1"]}),
+    ("a,b\n5,00\n5,1\n", {"decimal": ";", "na_values": ["5."]}),
     ("a,b\n,NA\nx,null\n", {"keep_default_na": False}),
     ("a,b\nyes,1\nno,2\n", {"true_values": ["yes"], "false_values": ["no"]}),
     ("t\n2020-01-31\n\n1999-12-01\n", {"parse_dates": ["t"], "skip_blank_lines": False}),

@@ -40,17 +40,17 @@ static enum tr_status add_user_na(struct tr_csv_reader *r, const char *s, struct
   return add_text(&r->na, text, err);
 }
 
-static bool is_number(const struct tr_csv_reader *r, const char *s) {
+static bool is_number(const struct tr_csv_reader *r, const char *s, uint32_t n) {
   int64_t i;
   double f;
-  const uint32_t n = (uint32_t)strlen(s);
   return tr_csv_parse_int(&r->dialect, s, n, &i) != TR_CSV_INT_NO || tr_csv_parse_float(&r->dialect, s, n, &f);
 }
 
 static enum tr_status add_bools(struct tr_csv_reader *r, struct tr_csv_texts *t, const char *const *texts, int n,
                                 struct tr_error *err) {
   for (int i = 0; i < n; i++) {
-    if (is_number(r, texts[i])) return tr_unsupported(err, "read_csv: true_values or false_values that are numbers");
+    if (is_number(r, texts[i], (uint32_t)strlen(texts[i])))
+      return tr_unsupported(err, "read_csv: true_values or false_values that are numbers");
     TR_TRY(add_text(t, texts[i], err));
   }
   return TR_OK;
@@ -66,8 +66,7 @@ enum tr_status tr_csv_texts_make(struct tr_csv_reader *r, struct tr_error *err) 
       TR_TRY(add_text(&r->na, missing[i], err));
     for (int i = 0; i < o->n_na_values; i++) TR_TRY(add_user_na(r, o->na_values[i], err));
   }
-  for (int i = 0; i < o->n_na_values; i++) r->na_first |= is_number(r, o->na_values[i]);
-  r->na_first &= o->na_filter;
+  for (int i = 0; i < r->na.n; i++) r->na_first |= is_number(r, r->na.text[i], (uint32_t)r->na.size[i]);
   TR_TRY(add_bools(r, &r->yes, o->true_values, o->n_true_values, err));
   return add_bools(r, &r->no, o->false_values, o->n_false_values, err);
 }

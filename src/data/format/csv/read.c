@@ -147,14 +147,18 @@ static enum tr_status copy_dicts(struct tr_csv_reader *r, struct tr_error *err) 
   return TR_OK;
 }
 
-/* Settles all columns after a pass over everything; *more: some must be parsed again. */
+/* Settles all columns after a pass over everything; *more: some must be parsed again. pandas fails at the first bad
+ * column: an error stands only when no column before it is open. */
 static enum tr_status settle_all(struct tr_csv_reader *r, bool *more, struct tr_error *err) {
   *more = false;
   for (int i = 0; i < r->n_cols; i++) {
     struct tr_csv_column *c = &r->cols[i];
     if (!c->todo) continue;
-    TR_TRY(tr_csv_column_settle(r, c, true, err));
-    if (!c->todo) TR_TRY(tr_csv_column_finish(r, c, err));
+    enum tr_status st = tr_csv_column_settle(r, c, true, err);
+    if (st == TR_OK && !c->todo) st = tr_csv_column_finish(r, c, err);
+    if (st == TR_ERROR && err && err->exc == TR_EXC_VALUE && *more)
+      return tr_unsupported(err, "read_csv: column %s: texts that do not fit the dtype", c->name);
+    if (st != TR_OK) return st;
     *more |= c->todo;
   }
   return TR_OK;

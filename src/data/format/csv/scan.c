@@ -21,7 +21,6 @@ struct piece {
   int64_t begin, end, rows, lines; /* records that begin in them; begin -1: none does */
   int64_t quotes;
   bool careful;
-  enum tr_csv_record stopped;
 };
 
 struct scan {
@@ -139,7 +138,6 @@ static enum tr_status cut_piece(struct scan *s, int thread, struct piece *p, str
   struct tr_csv_text_buffer *b = &s->buffers[thread];
   int64_t at = p->begin, tail = 4096;
   p->rows = p->lines = 0;
-  p->stopped = TR_CSV_END;
   while (at < p->to) {
     TR_TRY(tr_ctx_check(s->ctx));
     int64_t stop = p->to + tail < s->f->size ? p->to + tail : s->f->size, n = stop - at;
@@ -164,12 +162,11 @@ static enum tr_status cut_piece(struct scan *s, int thread, struct piece *p, str
       tail *= 4;
       continue;
     }
-    if (c.stopped == TR_CSV_OPEN_QUOTE || c.stopped == TR_CSV_OPEN_ESCAPE) { /* a row that parse.c will refuse */
+    if (c.stopped != TR_CSV_END) { /* a row that parse.c will refuse, if it is wanted */
       p->rows++;
       p->lines++;
+      at = s->f->size;
     }
-    if (c.stopped != TR_CSV_END || c.pos < c.limit) at = s->f->size;
-    if (c.stopped != TR_CSV_END) p->stopped = c.stopped;
     break;
   }
   p->end = at;
@@ -200,8 +197,6 @@ static enum tr_status chain(struct scan *s, int64_t lo, int64_t hi, bool cut, in
       p->begin = *at;
       TR_TRY(cut_piece(s, 0, p, err));
     }
-    if (p->stopped == TR_CSV_ODD)
-      return tr_unsupported(err, "read_csv: a blank line that ends in a carriage return only");
     *at = p->end;
   }
   return TR_OK;

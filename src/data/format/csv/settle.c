@@ -118,13 +118,15 @@ static enum tr_status other_way(struct tr_csv_column *c, uint32_t seen, struct t
 enum tr_status tr_csv_column_settle(struct tr_csv_reader *r, struct tr_csv_column *c, bool whole,
                                     struct tr_error *err) {
   const uint32_t seen = atomic_load(&c->seen);
+  const bool has_dtype = c->option && c->option->has_dtype;
   c->todo = !whole;
+  if (!whole && (has_dtype || (seen & TR_CSV_BAD_UTF8))) return TR_OK; /* a bad row further on goes first */
   if (seen & TR_CSV_BAD_UTF8) return refuse(c, "text that is not UTF-8", err);
+  if (!whole && c->way == TR_CSV_AS_DATE) return TR_OK;
   if (seen & TR_CSV_BAD_DATE) return refuse(c, "dates other than ISO 8601 of one layout", err);
   if (seen & TR_CSV_NEGATIVE) return refuse(c, "integers beyond int64 and negative ones", err);
   if (seen & TR_CSV_DISTINCT) {
-    if (c->option && c->option->has_dtype && c->option->dtype.kind == TR_CATEGORY)
-      return refuse(c, "too many categories", err);
+    if (has_dtype && c->option->dtype.kind == TR_CATEGORY) return refuse(c, "too many categories", err);
     again(c, TR_CSV_AS_PLAIN);
     return TR_OK;
   }
