@@ -14,6 +14,7 @@ from types import FunctionType
 from typing import Any
 
 import pandas
+import pyarrow
 from pandas import DataFrame, Series
 from pandas._libs.properties import AxisProperty
 from pandas.core import accessor, arraylike, generic, indexing
@@ -201,6 +202,7 @@ def add_internal(path: str) -> None:
 _internal: tuple[str, ...] = (
     os.path.dirname(pandas.__file__) + os.sep,
     os.path.dirname(__file__) + os.sep,
+    os.path.dirname(pyarrow.__file__) + os.sep,  # reads frames column by column when it converts them
 )
 
 

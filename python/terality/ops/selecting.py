@@ -315,6 +315,8 @@ def set_columns(self: DataFrame, value: Any) -> None:
 @native("DataFrame.copy", "Series.copy")
 def copy(self: Any, deep: bool = True) -> Any:
     """Serve copy: tables never change."""
+    if deep is not True and not native_module.is_lazy(self):
+        raise Fallback("a shallow copy of what pandas holds")
     table = native_module.native_of(self)
     if not isinstance(table, Table):
         raise Fallback("no table")
@@ -399,6 +401,8 @@ def set_index(
         raise Fallback("column labels that are not plain and unique")
     table.skeleton().set_index(keys, drop=drop)  # pandas' errors
     at = [table.at(label) for label in labels]
+    if len(at) == 1 and table.exprs[at[0]].dtype in ("int8", "int16", "int32"):
+        raise Fallback("labels that pandas makes a range of int64 when they are equally spaced")
     rows = Keys([table.exprs[i] for i in at], [table.dtypes[i] for i in at], labels)
     kept = [i for i in range(len(table.exprs)) if not drop or i not in at]
     columns = table.columns.take(kept) if drop else table.columns
@@ -408,10 +412,12 @@ def set_index(
 
 @native("_LocIndexer.__getitem__")
 def loc(self: Any, key: Any) -> Any:
-    """Serve ``loc[bool Series]`` and ``loc[bool Series or :, columns]``."""
+    """Serve ``loc[label]``, ``loc[bool Series]`` and ``loc[label, bool Series or :, columns]``."""
     obj = self.obj
     table = table_of(obj)
     rows, cols = key if type(key) is tuple and len(key) == 2 and table.is_frame else (key, None)
+    if type(rows) is str or type(rows) is int:
+        return _loc_label(table, rows, key, obj)
     if not (type(rows) is Series or (isinstance(rows, slice) and rows == slice(None))):
         raise Fallback(f"loc with rows of type {type(rows).__name__}")
     if isinstance(rows, slice) and cols is None:
@@ -428,6 +434,30 @@ def loc(self: Any, key: Any) -> Any:
     if isinstance(rows, slice):
         return result(chosen, obj)
     return result(_mask(obj, chosen, rows), obj)
+
+
+def _loc_label(table: Table, label: str | int, key: Any, obj: Any) -> Any:
+    """Rows of one label are few: the engine finds them, pandas lays them out (and raises KeyError for none)."""
+    rows = table.current_rows()
+    if isinstance(rows, Range):
+        if type(label) is not int:
+            raise Fallback("a text label of range labels")
+        n = table.nrows()
+        at, rest = divmod(label - rows.start, rows.step)
+        found = rest == 0 and 0 <= at < n
+        few = sliced(table, at if found else 0, at + 1 if found else 0)
+    else:
+        kind = rows.exprs[0].dtype
+        if rows.multi or (kind != "str" if type(label) is str else not kind.startswith(("int", "uint"))):
+            raise Fallback(f"a label of type {type(label).__name__} among {kind} labels")
+        few = filtered(table, _engine.op("EQ", (rows.exprs[0], literal(label, kind))))
+    mgr = few.materialize()
+    cls = DataFrame if few.is_frame else Series
+    small = cls._from_mgr(mgr, axes=mgr.axes)
+    if not few.is_frame:
+        small._name = few.name
+    out = small.loc[key]
+    return finalize(out, obj) if isinstance(out, (DataFrame, Series)) else out
 
 
 @native("DataFrame.dropna")
