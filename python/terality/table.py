@@ -191,11 +191,11 @@ class Table(Native):
 
     def series(self, expr: Any, dtype: Any, name: Hashable) -> Table:
         """Give a column over the same rows."""
-        return Table(self.rel, [expr], [dtype], None, self.current_rows(), name, self.recipe)
+        return self._labelled(Table(self.rel, [expr], [dtype], None, self.current_rows(), name, self.recipe))
 
     def frame(self, exprs: Sequence[Any], dtypes: Sequence[Any], columns: Index) -> Table:
         """Give a frame over the same rows."""
-        return Table(self.rel, exprs, dtypes, columns, self.current_rows(), None, self.recipe)
+        return self._labelled(Table(self.rel, exprs, dtypes, columns, self.current_rows(), None, self.recipe))
 
     def column(self, position: int) -> Table:
         """Give one column as a Series that shares its array with the frame once pandas has it (facade finding P4)."""
@@ -204,7 +204,13 @@ class Table(Native):
         return out
 
     def with_name(self, name: Hashable) -> Table:
-        return Table(self.rel, self.exprs, self.dtypes, None, self.current_rows(), name, self.recipe)
+        return self._labelled(Table(self.rel, self.exprs, self.dtypes, None, self.current_rows(), name, self.recipe))
+
+    def _labelled(self, out: Table) -> Table:
+        """Let a table of the same rows have the row labels that are known, with their levels as they are."""
+        if out.rows is self.rows:
+            out._index = self._index
+        return out
 
     def current_rows(self) -> Labels:
         """Give the row labels with the names they have now (users rename an Index in place)."""
@@ -536,6 +542,8 @@ def _rows_of_index(index: Index) -> tuple[Labels, list[Any], list[Any]]:
         return Range(index.start, index.step, index.name), [], []
     if isinstance(index, MultiIndex):
         levels = [index.get_level_values(i)._values for i in range(index.nlevels)]
+        if any(a.dtype != b.dtype for a, b in zip(levels, index.levels, strict=True)):
+            raise Fallback("row labels of whole numbers of which some are missing")
     else:
         if getattr(index, "freq", None) is not None:
             raise Fallback("an index with a freq")

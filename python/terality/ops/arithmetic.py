@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from pandas import CategoricalDtype, DataFrame, Index, Series
-from pandas.api.extensions import no_default
+from pandas.api.extensions import ExtensionDtype, no_default
 from pandas.api.types import pandas_dtype as parse_dtype
 from pandas.errors import IntCastingNaNError
 
 from .. import _engine
 from ..dtypes import engine_name, pandas_dtype
+from ..native import is_lazy
 from ..registry import Fallback, native
 from ..table import Table, aligned
 from .arguments import literal, refuse, result, table_of
@@ -292,9 +293,15 @@ def fillna_frame(self: DataFrame, value: Any = None, *, axis: Any = None, inplac
 
 def cast(table: Table, expr: Any, old: Any, dtype: Any) -> tuple[Any, Any]:
     """Give an expression cast to a pandas dtype."""
+    if isinstance(dtype, type) and issubclass(dtype, ExtensionDtype):
+        raise Fallback("a class in place of a dtype")
     target = parse_dtype(dtype)
     if target == old:
         return expr, old
+    if isinstance(old, CategoricalDtype) and isinstance(target, CategoricalDtype):
+        if target.categories is None and target.ordered is None:
+            return expr, old
+        raise Fallback("from categories to categories")
     name = engine_name(target)
     if isinstance(target, CategoricalDtype) and (target.categories is not None or target.ordered):
         raise Fallback("given categories")
@@ -319,6 +326,12 @@ def _cast_now(table: Table, old_names: list[str]) -> Table:
     return table
 
 
+def _check_changed(obj: Any, before: list[Any], after: list[Any]) -> None:
+    """Raise Fallback when a cast changes nothing of an object that pandas holds: the result shares its memory."""
+    if not is_lazy(obj) and all(a is b for a, b in zip(before, after, strict=True)):
+        raise Fallback("dtypes that are so already")
+
+
 @native("Series.astype")
 def astype_series(self: Series, dtype: Any, copy: Any = no_default, errors: str = "raise") -> Series:
     """Serve astype between the engine's dtypes."""
@@ -327,6 +340,7 @@ def astype_series(self: Series, dtype: Any, copy: Any = no_default, errors: str 
         raise Fallback(f"dtype of type {type(dtype).__name__}")
     table = table_of(self)
     expr, target = cast(table, table.exprs[0], table.dtypes[0], dtype)
+    _check_changed(self, table.exprs, [expr])
     out = _cast_now(table.series(expr, target, self._name), [table.exprs[0].dtype])
     return result(out, self)
 
@@ -345,12 +359,14 @@ def astype_frame(self: DataFrame, dtype: Any, copy: Any = no_default, errors: st
         for label, one in dtype.items():
             at = table.at(label)
             exprs[at], dtypes[at] = cast(table, exprs[at], dtypes[at], one)
+        _check_changed(self, table.exprs, exprs)
         try:
             return result(_cast_now(table.frame(exprs, dtypes, table.columns), [e.dtype for e in table.exprs]), self)
         except (ValueError, TypeError, OverflowError):
             raise Fallback("a cast that fails, which pandas says of which column") from None
     for at in range(len(exprs)):
         exprs[at], dtypes[at] = cast(table, exprs[at], dtypes[at], dtype)
+    _check_changed(self, table.exprs, exprs)
     out = _cast_now(table.frame(exprs, dtypes, table.columns), [e.dtype for e in table.exprs])
     return result(out, self)
 

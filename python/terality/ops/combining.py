@@ -91,13 +91,13 @@ def merged(left: Table, right: Table, how: str, on: Any, left_on: Any, right_on:
             raise Fallback("column labels that are not plain and unique")
         if _named_rows(table, on, left_on, right_on):
             raise Fallback("keys that name row labels")
+    left_labels, right_labels = _merge_labels(left, right, on, left_on, right_on, how)
     try:
         labels = left.skeleton().merge(
             right.skeleton(), how=how, on=on, left_on=left_on, right_on=right_on, sort=sort, suffixes=suffixes
         ).columns
     except (ValueError, TypeError):  # may depend on rows; the others do not
         raise Fallback("keys that pandas looks at") from None
-    left_labels, right_labels = _merge_labels(left, right, on, left_on, right_on, how)
     if any(a != b and not (isinstance(a, str) and isinstance(b, str)) for a, b in zip(left_labels, right_labels, strict=True)):
         raise Fallback("keys of different labels that are not text")
     keys = MergeKeys(left, right, left_labels, right_labels)
@@ -185,6 +185,8 @@ def concat(
     """Serve one-below-another concat of frames (or Series) with the same columns."""
     refuse(axis=(axis, 0, "index"), levels=(levels, None), verify_integrity=(verify_integrity, False), sort=(sort, False, no_default),
            join=(join, "outer", "inner"), copy=(copy, no_default), union_categories=(union_categories, False))  # fmt: skip
+    if ignore_index not in (True, False) or (ignore_index and keys is not None):
+        raise Fallback("ignore_index with keys, or no bool")
     if not isinstance(objs, (list, tuple)) or not objs or any(type(o) is not type(objs[0]) for o in objs):
         raise Fallback("objects of several types")
     if type(objs[0]) not in (DataFrame, Series) or any(o._attrs for o in objs):

@@ -197,7 +197,9 @@ def value_counts_frame(self: DataFrame, subset: Any = None, normalize: bool = Fa
     table = table_of(self)
     if isinstance(table.columns, MultiIndex) or not table.columns.is_unique:
         raise Fallback("labels that may mean several columns")
-    labels = list(table.columns) if subset is None else subset if isinstance(subset, list) else [subset]
+    if subset is not None and not isinstance(subset, list):
+        raise Fallback("subset that is no list")
+    labels = list(table.columns) if subset is None else subset
     at = [table.at(label) for label in labels]
     if any(table.exprs[i].dtype.startswith("category") for i in at) or not at:
         raise Fallback("value_counts of category columns")

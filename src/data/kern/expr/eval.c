@@ -111,6 +111,8 @@ enum tr_status tr_saw_error(const struct tr_expr *e, uint32_t saw, struct tr_err
   if (saw & TR_SAW_NEGATIVE)
     return tr_fail(err, TR_EXC_VALUE, "Cannot losslessly cast from %s to %s", tr_dtype_name(e->args[0]->dtype),
                    tr_dtype_name(e->dtype));
+  const bool sum = e->op == TR_OP_ADD || e->op == TR_OP_SUB;
+  if (saw & TR_SAW_OVERFLOW && sum) return tr_fail(err, TR_EXC_OVERFLOW, "Overflow in int64 addition");
   if (saw & TR_SAW_OVERFLOW) return tr_unsupported(err, "%s: a value is out of bounds", op);
   if (saw & TR_SAW_BAD_TEXT) return tr_unsupported(err, "%s: text that is no number", op);
   if (saw & TR_SAW_REFUSE) return tr_unsupported(err, "%s: a value the engine leaves to pandas", op);
