@@ -30,12 +30,22 @@ def reduce_columns(table: Table, fn: str, positions: list[int], param: int | Non
     return [array_to_pandas(frame.col(i), d) for i, d in enumerate(made.dtypes)]
 
 
+def _check_sum_of_times(table: Table) -> None:
+    """Raise Fallback when a sum of timedeltas may be out of bounds: pandas says so, the engine would wrap around."""
+    ends = [reduce_columns(table, fn, [0], None)[0]._ndarray.view("i8")[0] for fn in ("min", "max")]
+    most = max((abs(int(v)) for v in ends), default=0)
+    if most * table.nrows() >= 2**63 - 1:
+        raise Fallback("a sum that may be out of bounds")
+
+
 def _reduce(self: Series, fn: str, param: int | None, skipna: bool) -> Any:
     table = table_of(self)
     if table.dtypes[0] is None or table.exprs[0].dtype.startswith("category"):
         raise Fallback(f"{fn} of a category")
     if fn == "sem" and table.exprs[0].dtype == "float32":
         raise Fallback("sem of float32, which pandas rounds on the way")
+    if fn == "sum" and table.exprs[0].dtype.startswith("timedelta"):
+        _check_sum_of_times(table)
     value = scalar_of(reduce_columns(table, fn, [0], param, skipna)[0])
     if isinstance(value, np.floating) and np.isnan(value):
         raise Fallback("a missing result, whose type depends on why it is missing")
