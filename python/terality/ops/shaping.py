@@ -7,10 +7,12 @@ from typing import Any
 
 from pandas import DataFrame
 
+from ..grouping import group_lazily
 from ..native import to_pandas
 from ..registry import Fallback, native
 from .arguments import refuse, table_of
 from .grouping import AGGREGATES, simple_aggregate
+from .selecting import frame_getitem
 
 
 def _label_list(value: Any, name: str) -> list[Hashable]:
@@ -49,8 +51,8 @@ def pivot_table(
     if len(set(keys)) != len(keys) or set(keys) & set(wanted):
         raise Fallback("a label used twice")
     table.skeleton().groupby(keys, observed=True)[wanted]  # pandas' errors for missing labels
-    grouped = data[[*keys, *wanted]].groupby(keys, observed=True, as_index=False)
-
+    chosen = frame_getitem(data, [*keys, *wanted])
+    grouped = group_lazily(chosen, keys, as_index=False, sort=True, observed=True)
     small = to_pandas(simple_aggregate(grouped, aggfunc))
     return small.pivot_table(
         values=values, index=index, columns=columns, aggfunc="first", fill_value=fill_value, dropna=dropna, observed=True, sort=sort

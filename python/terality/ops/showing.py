@@ -47,6 +47,8 @@ def _small(self: Any, max_rows: Any) -> tuple[Any, int]:
     shown = table.__dict__.get("_shown")
     if shown is not None and shown[0] == max_rows:
         return shown[1], shown[2]
+    if table.rel.n_rows < 0 and table.rel.kind != "FILTER":
+        table.fetch([*table.exprs, *table.rows.exprs])  # counting costs as much as computing: once, and kept
     n = table.nrows()
     half = max_rows // 2 + 2 if type(max_rows) is int and max_rows > 0 else None
     if half is None or n <= 2 * half + 2:
