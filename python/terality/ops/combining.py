@@ -80,8 +80,8 @@ def _merge_labels(left: Table, right: Table, on: Any, left_on: Any, right_on: An
 
 def _named_rows(table: Table, *keys: Any) -> bool:
     """Tell whether a key names row labels of a table."""
-    wanted = [label for key in keys for label in (key if isinstance(key, list) else [key])]
-    return any(name is not None and any(name is w or name == w for w in wanted if isinstance(w, Hashable)) for name in table.index_names)
+    wanted = [label for key in keys for label in (key if isinstance(key, list) else [key]) if isinstance(label, Hashable)]
+    return any(name is not None and any(name is w or name == w for w in wanted) for name in table.index_names)
 
 
 def merged(left: Table, right: Table, how: str, on: Any, left_on: Any, right_on: Any, sort: bool, suffixes: Any) -> Table:
@@ -183,8 +183,9 @@ def concat(
     union_categories: Any = False,
 ) -> Any:
     """Serve one-below-another concat of frames (or Series) with the same columns."""
-    refuse(axis=(axis, 0, "index"), levels=(levels, None), verify_integrity=(verify_integrity, False), sort=(sort, False, no_default),
-           join=(join, "outer", "inner"), copy=(copy, no_default), union_categories=(union_categories, False))  # fmt: skip
+    refuse(axis=(axis, 0, "index"), levels=(levels, None), verify_integrity=(verify_integrity, False),
+           sort=(sort, False, no_default), join=(join, "outer", "inner"), copy=(copy, no_default),
+           union_categories=(union_categories, False))  # fmt: skip
     if ignore_index not in (True, False) or (ignore_index and keys is not None):
         raise Fallback("ignore_index with keys, or no bool")
     if not isinstance(objs, (list, tuple)) or not objs or any(type(o) is not type(objs[0]) for o in objs):

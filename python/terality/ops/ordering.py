@@ -37,8 +37,9 @@ def _ascending_list(ascending: Any, n: int) -> list[bool]:
 
 
 def _sort_checks(axis: Any, inplace: Any, kind: str, na_position: str, key: Any, ignore_index: Any) -> None:
-    refuse(axis=(axis, 0, "index"), inplace=(inplace, no_default), key=(key, None), na_position=(na_position, "first", "last"),
-           kind=(kind, "quicksort", "stable", "mergesort", "heapsort"), ignore_index=(ignore_index, True, False))  # fmt: skip
+    refuse(axis=(axis, 0, "index"), inplace=(inplace, no_default), key=(key, None),
+           na_position=(na_position, "first", "last"), kind=(kind, "quicksort", "stable", "mergesort", "heapsort"),
+           ignore_index=(ignore_index, True, False))  # fmt: skip
 
 
 @native("DataFrame.sort_values")
@@ -206,7 +207,8 @@ def drop_duplicates(self: DataFrame, subset: Any = None, *, keep: Any = "first",
 
 
 @native("Series.drop_duplicates")
-def drop_duplicates_series(self: Series, *, keep: Any = "first", inplace: Any = no_default, ignore_index: bool = False) -> Series:
+def drop_duplicates_series(self: Series, *, keep: Any = "first", inplace: Any = no_default,
+                           ignore_index: bool = False) -> Series:  # fmt: skip
     """Serve drop_duplicates of a column."""
     refuse(inplace=(inplace, no_default), ignore_index=(ignore_index, True, False))
     table = table_of(self)

@@ -340,7 +340,8 @@ def reset_index(
     names: Any = None,
 ) -> DataFrame:
     """Serve moving all row labels to columns, or dropping them."""
-    refuse(level=(level, None), inplace=(inplace, no_default), allow_duplicates=(allow_duplicates, False), names=(names, None), col_level=(col_level, 0), col_fill=(col_fill, ""))
+    refuse(level=(level, None), inplace=(inplace, no_default), allow_duplicates=(allow_duplicates, False),
+           names=(names, None), col_level=(col_level, 0), col_fill=(col_fill, ""))  # fmt: skip
     table = table_of(self)
     if drop:
         return result(relabelled(table), self)
@@ -365,8 +366,8 @@ def unindexed(table: Table) -> Table:
 
 
 @native("Series.reset_index")
-def reset_index_series(self: Series, level: Any = None, *, drop: bool = False, name: Any = no_default, inplace: Any = no_default,
-                       allow_duplicates: bool = False) -> Any:  # fmt: skip
+def reset_index_series(self: Series, level: Any = None, *, drop: bool = False, name: Any = no_default,
+                       inplace: Any = no_default, allow_duplicates: bool = False) -> Any:  # fmt: skip
     """Serve moving all row labels to columns, or dropping them."""
     refuse(level=(level, None), inplace=(inplace, no_default), allow_duplicates=(allow_duplicates, False))
     table = table_of(self)
@@ -464,8 +465,8 @@ def _loc_label(table: Table, label: str | int, key: Any, obj: Any) -> Any:
 def dropna(self: DataFrame, *, axis: Any = 0, how: Any = no_default, thresh: Any = no_default, subset: Any = None,
            inplace: Any = no_default, ignore_index: bool = False) -> DataFrame:  # fmt: skip
     """Serve dropping rows with any (or all) missing values."""
-    refuse(axis=(axis, 0, "index"), thresh=(thresh, no_default), inplace=(inplace, no_default), how=(how, no_default, "any", "all"),
-           ignore_index=(ignore_index, True, False))  # fmt: skip
+    refuse(axis=(axis, 0, "index"), thresh=(thresh, no_default), inplace=(inplace, no_default),
+           how=(how, no_default, "any", "all"), ignore_index=(ignore_index, True, False))  # fmt: skip
     table = table_of(self)
     if isinstance(subset, tuple) or (isinstance(subset, list) and any(label not in table.columns for label in subset)):
         raise Fallback("labels that are not there")
@@ -487,9 +488,11 @@ def dropna(self: DataFrame, *, axis: Any = 0, how: Any = no_default, thresh: Any
 
 
 @native("Series.dropna")
-def dropna_series(self: Series, *, axis: Any = 0, inplace: Any = no_default, how: Any = None, ignore_index: bool = False) -> Series:
+def dropna_series(self: Series, *, axis: Any = 0, inplace: Any = no_default, how: Any = None,
+                  ignore_index: bool = False) -> Series:  # fmt: skip
     """Serve dropping missing values."""
-    refuse(axis=(axis, 0, "index"), inplace=(inplace, no_default), how=(how, None), ignore_index=(ignore_index, True, False))
+    refuse(axis=(axis, 0, "index"), inplace=(inplace, no_default), how=(how, None),
+           ignore_index=(ignore_index, True, False))  # fmt: skip
     table = table_of(self)
     if table.exprs[0].maybe_null:
         table = filtered(table, _engine.op("NOTNA", (table.exprs[0],)))

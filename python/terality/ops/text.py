@@ -75,7 +75,8 @@ for _name, _op in (("strip", "STR_STRIP"), ("lstrip", "STR_LSTRIP"), ("rstrip", 
 
 
 @native("StringMethods.contains")
-def contains(self: Any, pat: Any, case: bool = True, flags: int = 0, na: Any = no_default, regex: bool = True) -> Series:
+def contains(self: Any, pat: Any, case: bool = True, flags: int = 0, na: Any = no_default,
+             regex: bool = True) -> Series:  # fmt: skip
     """Serve contains of a literal or a pattern of the common subset."""
     refuse(case=(case, True, False), flags=(flags, 0), regex=(regex, True, False), na=(na, no_default, None, False))
     if type(pat) is not str:
