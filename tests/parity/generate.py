@@ -164,7 +164,10 @@ class World:
         """How exactly the result of a draft must agree."""
         known = [self.known[p] for p in draft.parents]
         if draft.loose or (draft.reduces and any(k.wild for k in known)):
-            return Tolerance(RELATIVE * max(1.0, sum(self.magnitude(p) for p in draft.parents)), RELATIVE)
+            size = max(1.0, sum(self.magnitude(p) for p in draft.parents))
+            if "var" in draft.source:  # a sum of squares
+                size = min(size * size, 1e300)
+            return Tolerance(RELATIVE * size, RELATIVE)
         if draft.ulps:
             return Tolerance(0.0, draft.ulps * 2.3e-16)
         inherited = [k.tolerance for k in known if k.tolerance is not None]

@@ -26,12 +26,12 @@ def test_transform_without_groups() -> None:
 
 
 def test_memory_of_text() -> None:
-    """A slice of a text column keeps more bytes in pandas than the same text made anew."""
-    frame = pandas.DataFrame({"s": [f"text number {i}" for i in range(9)]})
-    ours = frame[frame["s"] > "text number 4"].memory_usage(index=False)["s"]
+    """Slices of a text column share their buffers in pandas; what the engine gives is made for the rows it has."""
+    frame = pandas.DataFrame({"s": ["a", "b", "text number 3"]})
+    ours = frame[frame["s"] != "b"].memory_usage(index=False)["s"]
     with mode("off"):
         plain = terality.to_pandas(frame)
-        theirs = plain.iloc[5:].memory_usage(index=False)["s"]
+        theirs = plain[plain["s"] != "b"].memory_usage(index=False)["s"]
     assert ours != theirs
 
 
@@ -42,3 +42,12 @@ def test_ties_of_quicksort() -> None:
         plain = terality.to_pandas(frame)
         assert ours.equals(plain.sort_values("k", kind="stable"))
         assert not ours.equals(plain.sort_values("k"))
+
+
+def test_missing_among_levels() -> None:
+    frame = pandas.DataFrame({"a": [1, 2], "b": [1.0, np.nan]})
+    ours = terality.to_pandas(frame.groupby(["a", "b"], dropna=False).size())
+    with mode("off"):
+        theirs = terality.to_pandas(frame).groupby(["a", "b"], dropna=False).size()
+    assert theirs.index.levels[1].hasnans
+    assert not ours.index.levels[1].hasnans

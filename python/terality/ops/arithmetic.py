@@ -45,10 +45,10 @@ def expr_dtype(expr: Any) -> Any:
     return pandas_dtype(expr.dtype)
 
 
-def computed_series(table: Table, expr: Any, name: Any, dtype: Any = None) -> Series:
-    """Give a lazy Series of an expression; one whose dtype the data decides is computed now."""
+def computed_series(table: Table, expr: Any, name: Any, dtype: Any = None, at_call: bool = False) -> Series:
+    """Give a lazy Series of an expression; one whose dtype the data decides, or that may fail, is computed now."""
     out = table.series(expr, expr_dtype(expr) if dtype is None else dtype, name)
-    return result(out.settled())
+    return result(out.fixed() if at_call else out.settled())
 
 
 def _named(a: Any, b: Any) -> Any:
@@ -76,6 +76,8 @@ def _check_operands(op: str, args: tuple[Any, Any], right: Any) -> None:
         raise Fallback(f"{op} of {a} and {b}")
     if op in ("AND", "OR", "XOR") and not a == b == "bool":
         raise Fallback(f"{op} of {a} and {b}")
+    if op in ("MUL", "TRUEDIV", "FLOORDIV", "MOD") and (_kind(a) == "timedelta") != (_kind(b) == "timedelta"):
+        raise Fallback(f"{op} of {a} and {b}, which may overflow")
     if op in ("FLOORDIV", "MOD") and b == "bool":
         raise Fallback(f"{op} by bool")
     if op == "POW" and not a.startswith("float") and not b.startswith("float") and not (type(right) is int and right >= 0):
@@ -97,7 +99,8 @@ def _series_op(op: str, left: Any, right: Any) -> Series:
         name = right._name
         args = (literal(left, table.exprs[0].dtype, op not in COMPARISONS), table.exprs[0])
     _check_operands(op, args, right)
-    return computed_series(table, _engine.op(op, args), name)
+    made = _engine.op(op, args)
+    return computed_series(table, made, name, at_call=op in ("ADD", "SUB") and _kind(made.dtype) in ("datetime", "timedelta"))
 
 
 def _register_series(name: str, op: str) -> None:
@@ -160,6 +163,8 @@ def _register_frame(name: str, op: str) -> None:
             other_expr = literal(other, expr.dtype, op not in COMPARISONS)
             _check_operands(op, (other_expr, expr) if swap else (expr, other_expr), other)
             made = _engine.op(op, (other_expr, expr) if swap else (expr, other_expr))
+            if _kind(made.dtype) in ("datetime", "timedelta"):
+                raise Fallback(f"{op} of frames giving {made.dtype}, which may be out of bounds")
             return made, expr_dtype(made)
 
         return map_columns(self, one)
@@ -225,7 +230,7 @@ def isin(self: Series, values: Any) -> Series:
         list_dtype = "str"
     elif kind.startswith(("int", "uint")) and all(type(v) is int and -(2**63) <= v < 2**63 for v in wanted):
         list_dtype = "int64"
-    elif kind.startswith("float") and all(type(v) is float for v in wanted):
+    elif kind.startswith("float") and all(type(v) is float and v == v for v in wanted):
         list_dtype = "float64"
     else:
         raise Fallback(f"isin of a {kind} column over these values")
@@ -296,7 +301,7 @@ def cast(table: Table, expr: Any, old: Any, dtype: Any) -> tuple[Any, Any]:
     if isinstance(dtype, type) and issubclass(dtype, ExtensionDtype):
         raise Fallback("a class in place of a dtype")
     target = parse_dtype(dtype)
-    if target == old:
+    if target == old or (isinstance(old, CategoricalDtype) and isinstance(target, CategoricalDtype) and target.categories is None):
         return expr, old
     if isinstance(old, CategoricalDtype) and isinstance(target, CategoricalDtype):
         if target.categories is None and target.ordered is None:

@@ -430,6 +430,8 @@ def rank(self: Any, method: str = "average", ascending: bool = True, na_option: 
     for expr, _ in _inputs(g):
         if expr.dtype in ("str", "bool") or expr.dtype.startswith("category"):
             raise Fallback(f"rank of {expr.dtype}")
+        if g.dropna and expr.dtype.startswith(("datetime", "timedelta")) and any(k.maybe_null for k in g.keys):
+            raise Fallback("rank of times with keys that may be missing")
         made.items.append(item("window", f"rank_{method}", made.place(expr), "float64", descending=not ascending, pct=pct,
                                na_option=NA_OPTIONS[na_option]))  # fmt: skip
         made.dtypes.append(np.dtype("float64"))

@@ -6,6 +6,8 @@ import csv
 import glob
 import json
 import os
+import shutil
+import tempfile
 from typing import Any
 
 import pandas as pd
@@ -43,6 +45,27 @@ def _paths(source: Any, suffixes: tuple[str, ...]) -> list[str]:
     return [path]
 
 
+_opened: set[tuple[int, int]] = set()
+"""Device and inode of every Parquet file that a plan may still read."""
+
+
+def _inode(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _detach(path: Any) -> None:
+    """Before pandas writes over a file that plans may still read: leave them the old one, put a copy in its place."""
+    if not isinstance(path, (str, os.PathLike)):
+        return
+    target = os.path.realpath(os.path.expanduser(os.fspath(path)))
+    if os.path.isfile(target) and _inode(target) in _opened:
+        with tempfile.NamedTemporaryFile(dir=os.path.dirname(target), delete=False) as copy:
+            pass
+        shutil.copy2(target, copy.name)
+        os.replace(copy.name, target)
+
+
 @native("pandas.read_parquet")
 def read_parquet(
     path: Any,
@@ -64,7 +87,13 @@ def read_parquet(
     paths = _paths(path, (".parquet", ".pq"))
     if not all(os.path.exists(p) for p in paths):
         raise Fallback("a file that is not there")
-    rel, columns_of_file, metadata = _engine.open_parquet(paths)
+    try:
+        rel, columns_of_file, metadata = _engine.open_parquet(paths)
+    except ValueError:
+        if isinstance(path, (str, os.PathLike)) and os.path.isfile(path):
+            raise
+        raise Fallback("a file that cannot be opened among several") from None
+    _opened.update(_inode(p) for p in paths)
     return wrap_frame(_parquet_table(rel, columns_of_file, metadata, columns, paths))
 
 
@@ -193,6 +222,15 @@ def to_parquet(
     **kwargs: Any,
 ) -> None:
     """Serve writing one local Parquet file."""
+    try:
+        _write_parquet(self, path, engine, compression, index, partition_cols, storage_options, filesystem, kwargs)
+    except Fallback:
+        _detach(path)
+        raise
+
+
+def _write_parquet(self: DataFrame, path: Any, engine: Any, compression: Any, index: Any, partition_cols: Any, storage_options: Any,
+                   filesystem: Any, kwargs: dict[str, Any]) -> None:  # fmt: skip
     refuse(engine=(engine, "auto", "pyarrow"), partition_cols=(partition_cols, None), storage_options=(storage_options, None),
            filesystem=(filesystem, None), compression=(compression, "snappy", "gzip", "zstd", None),
            index=(index, None, True, False))  # fmt: skip
@@ -250,6 +288,8 @@ def read_csv(filepath_or_buffer: Any, **kwargs: Any) -> DataFrame:
     paths = _paths(filepath_or_buffer, (".csv",))
     if len(paths) != 1 or paths[0].endswith((".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")):
         raise Fallback("several files or compression")
+    if kwargs.get("names") is not None and kwargs.get("header", "infer") not in ("infer", None):
+        raise Fallback("names in place of a header")
     options, after = _csv_options(dict(kwargs))
     frame, names = _engine.read_csv(paths[0], options)
     arrays = [frame.col(i) for i in range(frame.n_cols)]

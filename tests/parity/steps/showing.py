@@ -7,10 +7,15 @@ import pandas as pd
 from ..generate import Draft, World, step
 
 
+def _levels_hold_missing(index: pd.Index) -> bool:
+    """Group-by with dropna=False puts NaN among the levels, which shows in how wide they are printed."""
+    return isinstance(index, pd.MultiIndex) and any(level.hasnans for level in index.levels)
+
+
 @step(4)
 def shown(w: World) -> Draft | None:
     target = w.frame() if w.flip(0.6) else w.pick(pd.Series)
-    if target is None:
+    if target is None or _levels_hold_missing(w.space[target].index):
         return None
     if w.flip(0.8):
         return Draft(f"repr({target})", (target,))

@@ -1,0 +1,93 @@
+"""Group-by: every aggregate of every dtype under each combination of sort, as_index and dropna; windows within groups."""
+
+from __future__ import annotations
+
+import pytest
+
+from .columns import EVERY, NUMBERS, frame
+from .compare import Tolerance
+from .programs import disagreements
+
+AGGREGATES = ("sum", "mean", "min", "max", "count", "size", "std", "var", "median", "first", "last", "nunique", "prod", "any",
+              "all", "sem")  # fmt: skip
+NEAR = Tolerance(1e-10, 1e-12)
+FORMS = (
+    "df.groupby({k})[{c!r}].{f}()",
+    "df.groupby({k}).agg({{{c!r}: {f!r}}})",
+    "df.groupby({k}).agg(n=({c!r}, {f!r}))",
+    "df.groupby({k}, sort=False)[{c!r}].{f}()",
+    "df.groupby({k}, dropna=False)[{c!r}].{f}()",
+    "df.groupby({k}, as_index=False)[{c!r}].{f}()",
+    "df.groupby({k}, as_index=False, sort=False, dropna=False)[[{c!r}]].{f}()",
+    "df.groupby({k})[{c!r}].transform({f!r})",
+)
+
+
+@pytest.mark.parametrize("column", EVERY)
+@pytest.mark.parametrize("function", AGGREGATES)
+def test_aggregates(column: str, function: str) -> None:
+    keys = ("'k'", "['g', 'k']")
+    found = disagreements(
+        {"df": frame()},
+        *(form.format(k=key, c=column, f=function) for form in FORMS for key in keys),
+        *(f"df.head(0).groupby('k')[{column!r}].{function}()", f"df.head(1).groupby(['k'])[[{column!r}]].{function}()"),
+        tolerance=NEAR,
+    )
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("key", EVERY)
+def test_keys(key: str) -> None:
+    """Groups by every dtype: their order and labels."""
+    sources = [f"df.groupby({keys!r}, {extra})['g'].{f}()" for keys in (key, [key], [key, "k"], ["g", key])
+               for extra in ("", "sort=False", "dropna=False", "sort=False, dropna=False", "as_index=False")
+               for f in ("sum", "size")]  # fmt: skip
+    found = disagreements({"df": frame()}, *sources)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("column", EVERY)
+def test_windows_within_groups(column: str) -> None:
+    calls = [
+        "cumsum()",
+        "cummax()",
+        "cummin()",
+        "cumprod()",
+        "shift()",
+        "shift(-2)",
+        "diff()",
+        "ffill()",
+        "bfill()",
+        "head(1)",
+        "tail(2)",
+    ]
+    calls += [f"rank(method={m!r}, ascending={a}, na_option={o!r})" for m in ("average", "min", "max", "first", "dense")
+              for a in (True, False) for o in ("keep", "top", "bottom")]  # fmt: skip
+    calls += ["rank(pct=True)", "rank(method='dense', pct=True)"]
+    sources = [
+        f"df.groupby({key})[{column!r}].{call}" for call in calls for key in ("'g'", "'k'", "['g', 'k'], dropna=False")
+    ]
+    found = disagreements({"df": frame()}, *sources, tolerance=NEAR)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("column", NUMBERS)
+def test_several_aggregates(column: str) -> None:
+    sources = [
+        f"df.groupby('k').agg({{{column!r}: ['sum', 'mean'], 'g': 'max'}})",
+        f"df.groupby('k')[{column!r}].agg(['min', 'max', 'count'])",
+        f"df.groupby('k')[[{column!r}, 'g']].agg(['min', 'nunique'])",
+        f"df.groupby('k')[{column!r}].agg(a='sum', b='mean')",
+        f"df.groupby('k', as_index=False).agg(a=({column!r}, 'sum'), b=('g', 'first'))",
+        f"df.groupby(['g', 'k'], as_index=False).agg({{{column!r}: ['sum']}})",
+        f"df.groupby('k')[{column!r}].sum(min_count=2)",
+        f"df.groupby('k')[{column!r}].std(ddof=0)",
+        f"df.groupby('k')[[{column!r}]].sum(numeric_only=True)",
+        f"df.groupby('g').agg({{'missing': 'sum', {column!r}: 'sum'}})",
+        f"df.groupby('missing')[{column!r}].sum()",
+        f"df.groupby('g')[{column!r}].agg('nosuch')",
+        f"df.pivot_table(index='k', columns='g', values={column!r}, aggfunc='sum')",
+        f"df.pivot_table(index='k', columns='g', values=[{column!r}], aggfunc='mean', fill_value=0)",
+    ]
+    found = disagreements({"df": frame()}, *sources, tolerance=NEAR)
+    assert not found, "\n".join(found)
