@@ -59,10 +59,8 @@ static PyObject *array_nulls(PyObject *self, void *unused) {
   (void)unused;
   struct tr_array *a = array_of(self);
   int64_t n;
-  Py_BEGIN_ALLOW_THREADS
-  n = tr_array_null_count(a);
-  Py_END_ALLOW_THREADS
-  return PyLong_FromLongLong(n);
+  Py_BEGIN_ALLOW_THREADS n = tr_array_null_count(a);
+  Py_END_ALLOW_THREADS return PyLong_FromLongLong(n);
 }
 static PyObject *array_address(PyObject *self, void *unused) {
   (void)unused;
@@ -95,7 +93,8 @@ static PyObject *array_to_arrow(PyObject *self, PyObject *unused) {
   tr_client_begin(&call);
   enum tr_status st = tr_arrow_export_text(&call.ctx, a, schema, array, &call.err);
   tr_client_end(&call);
-  PyObject *s = PyCapsule_New(schema, "arrow_schema", free_schema), *v = PyCapsule_New(array, "arrow_array", free_array);
+  PyObject *s = PyCapsule_New(schema, "arrow_schema", free_schema),
+           *v = PyCapsule_New(array, "arrow_array", free_array);
   PyObject *out = st == TR_OK ? PyTuple_Pack(2, s, v) : tr_client_raise(st, &call.err);
   Py_XDECREF(s);
   Py_XDECREF(v);
@@ -112,7 +111,8 @@ static PyGetSetDef array_getset[] = {{"dtype", array_dtype, NULL, "dtype name", 
                                      {"address", array_address, NULL, "address of the first value", NULL},
                                      {NULL, NULL, NULL, NULL, NULL}};
 static PyMethodDef array_methods[] = {
-    {"to_arrow", array_to_arrow, METH_NOARGS, "to_arrow()\n\n(schema, array) capsules of a large_string array."}, {NULL, NULL, 0, NULL}};
+    {"to_arrow", array_to_arrow, METH_NOARGS, "to_arrow()\n\n(schema, array) capsules of a large_string array."},
+    {NULL, NULL, 0, NULL}};
 PyTypeObject tr_client_array_type = {PyVarObject_HEAD_INIT(NULL, 0).tp_name = "terality._engine.Array",
                                      .tp_basicsize = sizeof(struct tr_py_array),
                                      .tp_dealloc = array_dealloc,
@@ -134,13 +134,16 @@ static PyObject *frame_width(PyObject *self, void *unused) {
 static PyObject *frame_col(PyObject *self, PyObject *arg) {
   long i = PyLong_AsLong(arg);
   struct tr_frame *f = frame_of(self);
-  if (i < 0 || i >= f->n_cols) return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_IndexError, "column %ld of %d", i, f->n_cols);
+  if (i < 0 || i >= f->n_cols)
+    return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_IndexError, "column %ld of %d", i, f->n_cols);
   if (!f->cols[i]) return PyErr_Format(PyExc_LookupError, "column %ld was not computed", i);
   return tr_client_wrap_array(tr_array_ref(f->cols[i]));
 }
-static PyGetSetDef frame_getset[] = {{"n_rows", frame_rows, NULL, "rows", NULL}, {"n_cols", frame_width, NULL, "columns", NULL},
+static PyGetSetDef frame_getset[] = {{"n_rows", frame_rows, NULL, "rows", NULL},
+                                     {"n_cols", frame_width, NULL, "columns", NULL},
                                      {NULL, NULL, NULL, NULL, NULL}};
-static PyMethodDef frame_methods[] = {{"col", frame_col, METH_O, "col(i): the Array of column i."}, {NULL, NULL, 0, NULL}};
+static PyMethodDef frame_methods[] = {{"col", frame_col, METH_O, "col(i): the Array of column i."},
+                                      {NULL, NULL, 0, NULL}};
 PyTypeObject tr_client_frame_type = {PyVarObject_HEAD_INIT(NULL, 0).tp_name = "terality._engine.Frame",
                                      .tp_basicsize = sizeof(struct tr_py_frame),
                                      .tp_dealloc = frame_dealloc,
@@ -181,7 +184,8 @@ static PyObject *make_array(PyObject *self, PyObject *const *args, Py_ssize_t n)
   struct tr_dtype t;
   if (n != 2) return PyErr_Format(PyExc_TypeError, "array(buffer, dtype)");
   if (!tr_client_dtype_arg(args[1], &t)) return NULL;
-  if (t.kind == TR_STR || t.kind == TR_CATEGORY) return PyErr_Format(PyExc_TypeError, "array() makes fixed-width columns");
+  if (t.kind == TR_STR || t.kind == TR_CATEGORY)
+    return PyErr_Format(PyExc_TypeError, "array() makes fixed-width columns");
   struct tr_array *a = import_buffer(args[0], t);
   return a ? tr_client_wrap_array(a) : NULL;
 }
@@ -221,7 +225,8 @@ static PyObject *make_text(PyObject *self, PyObject *const *args, Py_ssize_t n) 
 
 static PyObject *encode_text(PyObject *self, PyObject *const *args, Py_ssize_t n) {
   (void)self;
-  if (n != 2 || !PyObject_TypeCheck(args[0], &tr_client_array_type)) return PyErr_Format(PyExc_TypeError, "encode(array, max_distinct)");
+  if (n != 2 || !PyObject_TypeCheck(args[0], &tr_client_array_type))
+    return PyErr_Format(PyExc_TypeError, "encode(array, max_distinct)");
   long long most = PyLong_AsLongLong(args[1]);
   struct tr_array *out = NULL;
   struct tr_py_call call;
@@ -257,10 +262,14 @@ static PyObject *make_frame(PyObject *self, PyObject *const *args, Py_ssize_t n)
   return st == TR_OK ? tr_client_wrap_frame(f) : tr_client_raise(st, &err);
 }
 
-PyMethodDef tr_client_array_functions[] = {
-    {"array", (PyCFunction)(void (*)(void))make_array, METH_FASTCALL, "array(buffer, dtype)\n\nA column over a Python buffer, zero-copy."},
-    {"category", (PyCFunction)(void (*)(void))make_category, METH_FASTCALL, "category(codes, categories, ordered)\n\nint32 codes, -1 missing."},
-    {"text", (PyCFunction)(void (*)(void))make_text, METH_FASTCALL, "text(schema, array)\n\nA text column over Arrow string capsules."},
-    {"encode", (PyCFunction)(void (*)(void))encode_text, METH_FASTCALL, "encode(array, max_distinct)\n\nDictionary-encoded text, or None."},
-    {"frame", (PyCFunction)(void (*)(void))make_frame, METH_FASTCALL, "frame(n_rows, arrays)\n\nA Frame of equally long Arrays."},
-    {NULL, NULL, 0, NULL}};
+PyMethodDef tr_client_array_functions[] = {{"array", (PyCFunction)(void (*)(void))make_array, METH_FASTCALL,
+                                            "array(buffer, dtype)\n\nA column over a Python buffer, zero-copy."},
+                                           {"category", (PyCFunction)(void (*)(void))make_category, METH_FASTCALL,
+                                            "category(codes, categories, ordered)\n\nint32 codes, -1 missing."},
+                                           {"text", (PyCFunction)(void (*)(void))make_text, METH_FASTCALL,
+                                            "text(schema, array)\n\nA text column over Arrow string capsules."},
+                                           {"encode", (PyCFunction)(void (*)(void))encode_text, METH_FASTCALL,
+                                            "encode(array, max_distinct)\n\nDictionary-encoded text, or None."},
+                                           {"frame", (PyCFunction)(void (*)(void))make_frame, METH_FASTCALL,
+                                            "frame(n_rows, arrays)\n\nA Frame of equally long Arrays."},
+                                           {NULL, NULL, 0, NULL}};

@@ -65,7 +65,8 @@ static PyObject *expr_substitute(PyObject *self, PyObject *arg) {
   if (!fast) return NULL;
   Py_ssize_t n = PySequence_Fast_GET_SIZE(fast);
   bool ok = max_column(expr_of(self)) < n;
-  for (Py_ssize_t i = 0; ok && i < n; i++) ok = PyObject_TypeCheck(PySequence_Fast_GET_ITEM(fast, i), &tr_client_expr_type);
+  for (Py_ssize_t i = 0; ok && i < n; i++)
+    ok = PyObject_TypeCheck(PySequence_Fast_GET_ITEM(fast, i), &tr_client_expr_type);
   if (!ok) {
     Py_DECREF(fast);
     return PyErr_Format(PyExc_ValueError, "substitute needs an Expr for every column that is read");
@@ -87,9 +88,10 @@ static PyGetSetDef expr_getset[] = {{"dtype", get_dtype, NULL, "dtype name", NUL
                                     {"column", get_column, NULL, "column position of a COL, else -1", NULL},
                                     {"dtype_depends_on_data", get_depends, NULL, "dtype is settled by the data", NULL},
                                     {NULL, NULL, NULL, NULL, NULL}};
-static PyMethodDef expr_methods[] = {{"equals", expr_equals, METH_O, "Same tree."},
-                                     {"substitute", expr_substitute, METH_O, "substitute(exprs): COL i becomes exprs[i]."},
-                                     {NULL, NULL, 0, NULL}};
+static PyMethodDef expr_methods[] = {
+    {"equals", expr_equals, METH_O, "Same tree."},
+    {"substitute", expr_substitute, METH_O, "substitute(exprs): COL i becomes exprs[i]."},
+    {NULL, NULL, 0, NULL}};
 
 PyTypeObject tr_client_expr_type = {PyVarObject_HEAD_INIT(NULL, 0).tp_name = "terality._engine.Expr",
                                     .tp_basicsize = sizeof(struct tr_py_expr),
@@ -108,7 +110,8 @@ static PyObject *make_col(PyObject *self, PyObject *const *args, Py_ssize_t n) {
   }
   const struct tr_rel *r = ((struct tr_py_rel *)args[0])->r;
   long at = PyLong_AsLong(args[1]);
-  if (at < 0 || at >= r->n_cols) return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_IndexError, "column %ld of %d", at, r->n_cols);
+  if (at < 0 || at >= r->n_cols)
+    return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_IndexError, "column %ld of %d", at, r->n_cols);
   struct tr_expr *e;
   struct tr_error err;
   enum tr_status st = tr_expr_col((int32_t)at, r->cols[at].dtype, r->cols[at].maybe_null, &e, &err);
@@ -164,15 +167,17 @@ static PyObject *make_op(PyObject *self, PyObject *args, PyObject *kwargs) {
   struct tr_expr *in[TR_EXPR_MAX_ARGS], *out;
   struct tr_error err;
   (void)self;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!|OzzO!OO", names, &op_name, &PyTuple_Type, &op_args, &params, &p.text, &p.text2,
-                                   &PyTuple_Type, &list, &list_dtype, &dtype))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!|OzzO!OO", names, &op_name, &PyTuple_Type, &op_args, &params,
+                                   &p.text, &p.text2, &PyTuple_Type, &list, &list_dtype, &dtype))
     return NULL;
   int op = tr_expr_op_parse(op_name);
   Py_ssize_t n = PyTuple_GET_SIZE(op_args);
-  if (op < 0 || n > TR_EXPR_MAX_ARGS) return PyErr_Format(PyExc_ValueError, "operation %s with %zd arguments", op_name, n);
+  if (op < 0 || n > TR_EXPR_MAX_ARGS)
+    return PyErr_Format(PyExc_ValueError, "operation %s with %zd arguments", op_name, n);
   for (Py_ssize_t i = 0; i < n; i++) {
     PyObject *a = PyTuple_GET_ITEM(op_args, i);
-    if (!PyObject_TypeCheck(a, &tr_client_expr_type)) return PyErr_Format(PyExc_TypeError, "argument %zd is no Expr", i);
+    if (!PyObject_TypeCheck(a, &tr_client_expr_type))
+      return PyErr_Format(PyExc_TypeError, "argument %zd is no Expr", i);
     in[i] = expr_of(a);
   }
   if (params && params != Py_None && !params_arg(params, &p)) return NULL;
@@ -189,7 +194,8 @@ static PyObject *make_op(PyObject *self, PyObject *args, PyObject *kwargs) {
 PyMethodDef tr_client_expr_functions[] = {
     {"col", (PyCFunction)(void (*)(void))make_col, METH_FASTCALL, "col(rel, position)\n\nThe column as an Expr."},
     {"lit", (PyCFunction)(void (*)(void))make_lit, METH_FASTCALL,
-     "lit(value, dtype, weak)\n\nA constant. None is the dtype's missing value; datetimes are int ticks; weak = a Python scalar."},
+     "lit(value, dtype, weak)\n\nA constant. None is the dtype's missing value; datetimes are int ticks; weak = a "
+     "Python scalar."},
     {"op", (PyCFunction)(void (*)(void))make_op, METH_VARARGS | METH_KEYWORDS,
      "op(op, args, params=(), text=None, text2=None, list=(), list_dtype='', dtype='')\n\n"
      "An operation of meta/plan/expr.h. Raises Fallback where the engine has none for these dtypes."},

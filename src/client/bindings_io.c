@@ -35,11 +35,16 @@ static PyObject *open_parquet(PyObject *self, PyObject *arg) {
   const struct tr_parquet_file *f = s->files[0];
   PyObject *cols = PyTuple_New(f->n_cols);
   for (int i = 0; cols && i < f->n_cols; i++) {
-    PyObject *c = Py_BuildValue("sz", f->cols[i].name, f->cols[i].supported ? NULL : f->cols[i].reason ? f->cols[i].reason : "unsupported type");
+    PyObject *c = Py_BuildValue("sz", f->cols[i].name,
+                                f->cols[i].supported ? NULL
+                                : f->cols[i].reason  ? f->cols[i].reason
+                                                     : "unsupported type");
     if (!c) Py_CLEAR(cols);
     else PyTuple_SET_ITEM(cols, i, c);
   }
-  PyObject *meta = f->pandas_metadata ? PyUnicode_DecodeUTF8(f->pandas_metadata, (Py_ssize_t)strlen(f->pandas_metadata), "replace") : Py_NewRef(Py_None);
+  PyObject *meta = f->pandas_metadata
+                       ? PyUnicode_DecodeUTF8(f->pandas_metadata, (Py_ssize_t)strlen(f->pandas_metadata), "replace")
+                       : Py_NewRef(Py_None);
   PyObject *rel = tr_client_wrap_rel(r);
   PyObject *out = cols && meta && rel ? PyTuple_Pack(3, rel, cols, meta) : NULL;
   Py_XDECREF(cols);
@@ -56,8 +61,8 @@ static PyObject *write_parquet(PyObject *self, PyObject *args, PyObject *kwargs)
   PyObject *frame, *name_list;
   long long rows = 0;
   (void)self;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!O|szL", names, &path, &tr_client_frame_type, &frame, &name_list, &codec,
-                                   &opt.pandas_metadata, &rows))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!O|szL", names, &path, &tr_client_frame_type, &frame, &name_list,
+                                   &codec, &opt.pandas_metadata, &rows))
     return NULL;
   int n, c = -1;
   for (int i = 0; i < 4; i++)
@@ -130,14 +135,16 @@ static bool column_options(PyObject *options, struct tr_csv_read_options *o) {
 
 static bool read_options(PyObject *options, struct tr_csv_read_options *o) {
   tr_csv_read_options_init(o);
-  return char_option(options, "sep", &o->sep) && char_option(options, "quote", &o->quote) && char_option(options, "decimal", &o->decimal) &&
-         char_option(options, "thousands", &o->thousands) && char_option(options, "comment", &o->comment) &&
-         char_option(options, "escape", &o->escape) && bool_option(options, "double_quote", &o->double_quote) &&
-         bool_option(options, "skip_blank_lines", &o->skip_blank_lines) && bool_option(options, "skip_initial_space", &o->skip_initial_space) &&
-         bool_option(options, "keep_default_na", &o->keep_default_na) && bool_option(options, "na_filter", &o->na_filter) &&
-         int_option(options, "header", &o->header) && int_option(options, "skip_rows", &o->skip_rows) &&
-         int_option(options, "skip_footer", &o->skip_footer) && int_option(options, "n_rows", &o->n_rows) &&
-         strings_option(options, "names", &o->names, &o->n_names) &&
+  return char_option(options, "sep", &o->sep) && char_option(options, "quote", &o->quote) &&
+         char_option(options, "decimal", &o->decimal) && char_option(options, "thousands", &o->thousands) &&
+         char_option(options, "comment", &o->comment) && char_option(options, "escape", &o->escape) &&
+         bool_option(options, "double_quote", &o->double_quote) &&
+         bool_option(options, "skip_blank_lines", &o->skip_blank_lines) &&
+         bool_option(options, "skip_initial_space", &o->skip_initial_space) &&
+         bool_option(options, "keep_default_na", &o->keep_default_na) &&
+         bool_option(options, "na_filter", &o->na_filter) && int_option(options, "header", &o->header) &&
+         int_option(options, "skip_rows", &o->skip_rows) && int_option(options, "skip_footer", &o->skip_footer) &&
+         int_option(options, "n_rows", &o->n_rows) && strings_option(options, "names", &o->names, &o->n_names) &&
          strings_option(options, "use_columns", &o->use_columns, &o->n_use_columns) &&
          strings_option(options, "na_values", &o->na_values, &o->n_na_values) &&
          strings_option(options, "true_values", &o->true_values, &o->n_true_values) &&
@@ -182,14 +189,16 @@ static PyObject *read_csv(PyObject *self, PyObject *args) {
 }
 
 static PyObject *write_csv(PyObject *self, PyObject *args, PyObject *kwargs) {
-  static char *names[] = {"path", "frame", "names", "sep", "quote", "quoting", "na_rep", "line_terminator", "header", "append", NULL};
+  static char *names[] = {"path",   "frame",           "names",  "sep",    "quote", "quoting",
+                          "na_rep", "line_terminator", "header", "append", NULL};
   const char *path, *sep = ",", *quote = "\"";
   struct tr_csv_write_options opt = {.na_rep = "", .line_terminator = "\n"};
   PyObject *frame, *name_list;
   int header = 1, append = 0, n;
   (void)self;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!O|ssisspp", names, &path, &tr_client_frame_type, &frame, &name_list, &sep, &quote,
-                                   &opt.quoting, &opt.na_rep, &opt.line_terminator, &header, &append))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!O|ssisspp", names, &path, &tr_client_frame_type, &frame,
+                                   &name_list, &sep, &quote, &opt.quoting, &opt.na_rep, &opt.line_terminator, &header,
+                                   &append))
     return NULL;
   opt.sep = sep[0];
   opt.quote = quote[0];
@@ -208,10 +217,13 @@ static PyObject *write_csv(PyObject *self, PyObject *args, PyObject *kwargs) {
 
 PyMethodDef tr_client_io_functions[] = {
     {"open_parquet", open_parquet, METH_O,
-     "open_parquet(paths)\n\n(Rel, ((name, None or reason it cannot be read), …), pandas metadata or None). The Rel's last column is the row number."},
+     "open_parquet(paths)\n\n(Rel, ((name, None or reason it cannot be read), …), pandas metadata or None). The Rel's "
+     "last column is the row number."},
     {"write_parquet", (PyCFunction)(void (*)(void))write_parquet, METH_VARARGS | METH_KEYWORDS,
      "write_parquet(path, frame, names, codec='snappy', pandas_metadata=None, row_group_rows=0)"},
-    {"read_csv", read_csv, METH_VARARGS, "read_csv(path, options)\n\n(Frame, names); options are tr_csv_read_options' fields by name."},
+    {"read_csv", read_csv, METH_VARARGS,
+     "read_csv(path, options)\n\n(Frame, names); options are tr_csv_read_options' fields by name."},
     {"write_csv", (PyCFunction)(void (*)(void))write_csv, METH_VARARGS | METH_KEYWORDS,
-     "write_csv(path, frame, names, sep=',', quote='\"', quoting=0, na_rep='', line_terminator='\\n', header=True, append=False)"},
+     "write_csv(path, frame, names, sep=',', quote='\"', quoting=0, na_rep='', line_terminator='\\n', header=True, "
+     "append=False)"},
     {NULL, NULL, 0, NULL}};

@@ -6,14 +6,14 @@
 
 struct export_job {
   struct tr_array *a;
-  const struct tr_view *views; /* of the array, or of its dictionary */
+  const struct tr_view *views;  /* of the array, or of its dictionary */
   const struct tr_array *owner; /* whose heaps the views point to */
   const int32_t *codes;
   int64_t grain;
-  int64_t *base;     /* bytes before each morsel */
-  int64_t *nulls;    /* per morsel */
+  int64_t *base;  /* bytes before each morsel */
+  int64_t *nulls; /* per morsel */
   int64_t *offsets;
-  uint8_t *bits;     /* validity, one byte per 8 rows */
+  uint8_t *bits; /* validity, one byte per 8 rows */
   char *bytes;
 };
 
@@ -115,10 +115,11 @@ done:
   return st;
 }
 
-enum tr_status tr_arrow_export_text(struct tr_ctx *ctx, struct tr_array *a, struct ArrowSchema *schema, struct ArrowArray *out,
-                                    struct tr_error *err) {
+enum tr_status tr_arrow_export_text(struct tr_ctx *ctx, struct tr_array *a, struct ArrowSchema *schema,
+                                    struct ArrowArray *out, struct tr_error *err) {
   struct tr_array *owner = a->enc == TR_DICT ? a->dict : a;
-  struct export_job j = {.a = a, .owner = owner, .views = tr_array_views(owner), .codes = a->enc == TR_DICT ? tr_array_codes(a) : NULL};
+  struct export_job j = {
+      .a = a, .owner = owner, .views = tr_array_views(owner), .codes = a->enc == TR_DICT ? tr_array_codes(a) : NULL};
   struct exported *e = calloc(1, sizeof *e);
   if (!e) return tr_fail_memory(err, sizeof *e);
   int64_t null_count = 0;
@@ -130,8 +131,12 @@ enum tr_status tr_arrow_export_text(struct tr_ctx *ctx, struct tr_array *a, stru
   }
   for (int i = 0; i < 3; i++) e->pointers[i] = e->buffers[i] ? e->buffers[i]->data : NULL;
   *schema = (struct ArrowSchema){.format = "U", .name = "", .flags = 2, .release = release_schema};
-  *out = (struct ArrowArray){.length = a->length, .null_count = null_count, .n_buffers = 3, .buffers = e->pointers,
-                             .release = release_array, .private_data = e};
+  *out = (struct ArrowArray){.length = a->length,
+                             .null_count = null_count,
+                             .n_buffers = 3,
+                             .buffers = e->pointers,
+                             .release = release_array,
+                             .private_data = e};
   return TR_OK;
 }
 
@@ -150,7 +155,7 @@ static void release_imported(void *arg) {
 
 struct import_job {
   const uint8_t *valid;
-  int64_t offset;      /* of the Arrow array, in rows */
+  int64_t offset; /* of the Arrow array, in rows */
   const int32_t *off32;
   const int64_t *off64;
   const char *bytes;
@@ -192,7 +197,8 @@ static enum tr_status cut_heaps(struct import_job *j, int64_t n, int64_t *starts
       if (byte_of(j, mid) - starts[j->n_heaps - 1] <= INT32_MAX) lo = mid;
       else hi = mid;
     }
-    if (lo == row || j->n_heaps == max_heaps) return tr_unsupported(err, "a text column of %lld bytes", (long long)last);
+    if (lo == row || j->n_heaps == max_heaps)
+      return tr_unsupported(err, "a text column of %lld bytes", (long long)last);
     row = lo;
     starts[j->n_heaps++] = byte_of(j, row);
   }
@@ -202,7 +208,8 @@ static enum tr_status cut_heaps(struct import_job *j, int64_t n, int64_t *starts
 
 enum { MAX_HEAPS = 64 };
 
-static enum tr_status add_heaps(struct import_job *j, const int64_t *starts, struct imported *im, struct tr_array *a, struct tr_error *err) {
+static enum tr_status add_heaps(struct import_job *j, const int64_t *starts, struct imported *im, struct tr_array *a,
+                                struct tr_error *err) {
   for (int h = 0; h < j->n_heaps; h++) {
     struct tr_buffer *heap = NULL;
     int no;
@@ -215,12 +222,13 @@ static enum tr_status add_heaps(struct import_job *j, const int64_t *starts, str
   return TR_OK;
 }
 
-enum tr_status tr_arrow_import_text(struct tr_ctx *ctx, const struct ArrowSchema *schema, struct ArrowArray *in, struct tr_array **out,
-                                    struct tr_error *err) {
+enum tr_status tr_arrow_import_text(struct tr_ctx *ctx, const struct ArrowSchema *schema, struct ArrowArray *in,
+                                    struct tr_array **out, struct tr_error *err) {
   *out = NULL;
   bool large = strcmp(schema->format, "U") == 0;
   if (!large && strcmp(schema->format, "u") != 0) return tr_unsupported(err, "Arrow format '%s'", schema->format);
-  struct import_job j = {.valid = in->null_count == 0 ? NULL : in->buffers[0], .offset = in->offset, .bytes = in->buffers[2]};
+  struct import_job j = {
+      .valid = in->null_count == 0 ? NULL : in->buffers[0], .offset = in->offset, .bytes = in->buffers[2]};
   static const int64_t no_offsets[2] = {0, 0};
   if (large) j.off64 = in->buffers[1] ? in->buffers[1] : no_offsets;
   else if (in->buffers[1]) j.off32 = in->buffers[1];

@@ -22,11 +22,11 @@ struct ArrowArray {
 };
 #endif
 
-/* A text array (plain or dictionary) as Arrow large_string ("U"): bytes are copied, in parallel. The structs are filled; their
- * release callbacks free everything. */
+/* A text array (plain or dictionary) as Arrow large_string ("U"): bytes are copied, in parallel. The structs are
+ * filled; their release callbacks free everything. */
 TR_MUST_USE enum tr_status tr_arrow_export_text(struct tr_ctx *ctx, struct tr_array *a, struct ArrowSchema *schema,
                                                 struct ArrowArray *out, struct tr_error *err);
-/* Arrow string ("u") or large_string ("U") as a plain text array whose views point into the Arrow buffers, which stay alive with
- * it. `in` is moved from (its release set to NULL) on success. Other formats: TR_UNSUPPORTED. */
-TR_MUST_USE enum tr_status tr_arrow_import_text(struct tr_ctx *ctx, const struct ArrowSchema *schema, struct ArrowArray *in,
-                                                struct tr_array **out, struct tr_error *err);
+/* Arrow string ("u") or large_string ("U") as a plain text array whose views point into the Arrow buffers, which stay
+ * alive with it. `in` is moved from (its release set to NULL) on success. Other formats: TR_UNSUPPORTED. */
+TR_MUST_USE enum tr_status tr_arrow_import_text(struct tr_ctx *ctx, const struct ArrowSchema *schema,
+                                                struct ArrowArray *in, struct tr_array **out, struct tr_error *err);

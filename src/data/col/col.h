@@ -17,8 +17,8 @@
 
 struct tr_buffer {
   _Atomic int64_t refs;
-  uint8_t *data; /* 64-byte aligned when ours; foreign memory only as aligned as its dtype needs */
-  int64_t size;  /* bytes */
+  uint8_t *data;              /* 64-byte aligned when ours; foreign memory only as aligned as its dtype needs */
+  int64_t size;               /* bytes */
   void (*release)(void *arg); /* foreign: called once at the last unref; NULL = ours */
   void *release_arg;
 };
@@ -36,7 +36,11 @@ struct tr_view {
   int32_t size;
   union {
     char inlined[12];
-    struct { char prefix[4]; int32_t heap; int32_t offset; };
+    struct {
+      char prefix[4];
+      int32_t heap;
+      int32_t offset;
+    };
   };
 };
 #define TR_VIEW_INLINE 12
@@ -46,27 +50,30 @@ enum tr_enc { TR_PLAIN, TR_DICT };
 struct tr_array {
   _Atomic int64_t refs;
   struct tr_dtype dtype;
-  uint8_t enc;           /* enum tr_enc; TR_DICT only for TR_STR and always for TR_CATEGORY */
-  bool dict_sorted;      /* TR_DICT: dictionary values ascend (bytewise for text) */
+  uint8_t enc;      /* enum tr_enc; TR_DICT only for TR_STR and always for TR_CATEGORY */
+  bool dict_sorted; /* TR_DICT: dictionary values ascend (bytewise for text) */
   int64_t length;
-  int64_t null_count;    /* -1 = unknown */
+  int64_t null_count;     /* -1 = unknown */
   struct tr_buffer *data; /* PLAIN: values or struct tr_view; DICT: int32 codes. >= length * width bytes */
-  int64_t offset;        /* in values: the array's first value is data[offset] (slices share data) */
-  int n_heaps;           /* TR_STR PLAIN: text heaps */
+  int64_t offset;         /* in values: the array's first value is data[offset] (slices share data) */
+  int n_heaps;            /* TR_STR PLAIN: text heaps */
   struct tr_buffer **heaps;
   struct tr_array *dict; /* TR_DICT: the dictionary, a PLAIN array */
 };
 
 /* Gives an uninitialised PLAIN fixed-width or view array (no heaps). */
-TR_MUST_USE enum tr_status tr_array_new(struct tr_dtype dtype, int64_t length, struct tr_array **out, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_array_new(struct tr_dtype dtype, int64_t length, struct tr_array **out,
+                                        struct tr_error *err);
 /* Takes `data` (also on failure). */
 TR_MUST_USE enum tr_status tr_array_from_buffer(struct tr_dtype dtype, int64_t length, struct tr_buffer *data,
                                                 struct tr_array **out, struct tr_error *err);
-/* Dictionary array with uninitialised codes over `dict` (borrowed; a reference is kept). dtype TR_STR or TR_CATEGORY. */
+/* Dictionary array with uninitialised codes over `dict` (borrowed; a reference is kept). dtype TR_STR or TR_CATEGORY.
+ */
 TR_MUST_USE enum tr_status tr_array_new_dict(struct tr_dtype dtype, int64_t length, struct tr_array *dict,
                                              struct tr_array **out, struct tr_error *err);
 /* Adds a reference to `heap` to a text array; gives its number in *heap_no. */
-TR_MUST_USE enum tr_status tr_array_add_heap(struct tr_array *a, struct tr_buffer *heap, int *heap_no, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_array_add_heap(struct tr_array *a, struct tr_buffer *heap, int *heap_no,
+                                             struct tr_error *err);
 /* Makes `a` share all heaps of `from` (a has none yet), as gathers do. */
 TR_MUST_USE enum tr_status tr_array_share_heaps(struct tr_array *a, const struct tr_array *from, struct tr_error *err);
 struct tr_array *tr_array_ref(struct tr_array *a);
@@ -79,33 +86,37 @@ TR_MUST_USE enum tr_status tr_array_slice(struct tr_array *a, int64_t begin, int
 TR_MUST_USE enum tr_status tr_array_concat(struct tr_ctx *ctx, struct tr_array *const *arrays, int n,
                                            struct tr_array **out, struct tr_error *err);
 /* A DICT text array as PLAIN (parallel); a PLAIN one as itself. Gives a reference. */
-TR_MUST_USE enum tr_status tr_array_decode(struct tr_ctx *ctx, struct tr_array *a, struct tr_array **out, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_array_decode(struct tr_ctx *ctx, struct tr_array *a, struct tr_array **out,
+                                           struct tr_error *err);
 /* A PLAIN text array as DICT (distinct values in order of first appearance) if at most max_distinct distinct values,
  * else gives NULL in *out with TR_OK. */
 TR_MUST_USE enum tr_status tr_array_encode(struct tr_ctx *ctx, struct tr_array *a, int64_t max_distinct,
                                            struct tr_array **out, struct tr_error *err);
-/* Merges dictionaries (PLAIN text, no missing) into the distinct values in order of first appearance; the first itself when
- * it has them all. *codes: new number of every value of dicts[0], then dicts[1], …; the caller frees it with tr_mem_free
- * (4 bytes a value of all dictionaries together). */
-TR_MUST_USE enum tr_status tr_dict_merge(struct tr_ctx *ctx, struct tr_array *const *dicts, int n, struct tr_array **out,
-                                         int32_t **codes, struct tr_error *err);
+/* Merges dictionaries (PLAIN text, no missing) into the distinct values in order of first appearance; the first itself
+ * when it has them all. *codes: new number of every value of dicts[0], then dicts[1], …; the caller frees it with
+ * tr_mem_free (4 bytes a value of all dictionaries together). */
+TR_MUST_USE enum tr_status tr_dict_merge(struct tr_ctx *ctx, struct tr_array *const *dicts, int n,
+                                         struct tr_array **out, int32_t **codes, struct tr_error *err);
 /* codes[i] = position in dictionary `in` of value i of `from` (both PLAIN text), -1 when absent or missing. */
 TR_MUST_USE enum tr_status tr_dict_find(struct tr_ctx *ctx, struct tr_array *in, struct tr_array *from, int32_t *codes,
                                         struct tr_error *err);
 /* Copies texts by row number into an array with heaps of its own (single-threaded: for dictionaries). */
-TR_MUST_USE enum tr_status tr_text_pick(const struct tr_array *a, const uint32_t *rows, int64_t n, struct tr_array **out,
-                                        struct tr_error *err);
+TR_MUST_USE enum tr_status tr_text_pick(const struct tr_array *a, const uint32_t *rows, int64_t n,
+                                        struct tr_array **out, struct tr_error *err);
 /* Counts missing values (caches in null_count). */
 int64_t tr_array_null_count(struct tr_array *a);
 /* All values missing (str, float, datetime, timedelta only). */
-TR_MUST_USE enum tr_status tr_array_new_null(struct tr_dtype dtype, int64_t length, struct tr_array **out, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_array_new_null(struct tr_dtype dtype, int64_t length, struct tr_array **out,
+                                             struct tr_error *err);
 
 /* First value. TR_PLAIN: typed values; TR_DICT: codes. */
 static inline void *tr_array_data(const struct tr_array *a) {
   return a->data->data + a->offset * (a->enc == TR_DICT ? 4 : tr_dtype_width(a->dtype));
 }
 static inline const int32_t *tr_array_codes(const struct tr_array *a) { return (const int32_t *)tr_array_data(a); }
-static inline const struct tr_view *tr_array_views(const struct tr_array *a) { return (const struct tr_view *)tr_array_data(a); }
+static inline const struct tr_view *tr_array_views(const struct tr_array *a) {
+  return (const struct tr_view *)tr_array_data(a);
+}
 
 /* Bytes of view v of array a (heaps are a's); valid while a and v live. v->size must be >= 0. */
 static inline const char *tr_view_bytes(const struct tr_array *a, const struct tr_view *v) {
@@ -132,7 +143,8 @@ static inline struct tr_view tr_view_null(void) {
   return v;
 }
 /* Equality of two non-missing or missing texts (missing equals missing). */
-static inline bool tr_view_eq(const struct tr_array *a, const struct tr_view *x, const struct tr_array *b, const struct tr_view *y) {
+static inline bool tr_view_eq(const struct tr_array *a, const struct tr_view *x, const struct tr_array *b,
+                              const struct tr_view *y) {
   if (memcmp(x, y, 8) != 0) return false; /* size and prefix */
   if (x->size <= TR_VIEW_INLINE) return memcmp(x, y, 16) == 0;
   return memcmp(tr_view_bytes(a, x), tr_view_bytes(b, y), (size_t)x->size) == 0;
@@ -149,9 +161,11 @@ struct tr_text_builder {
 };
 TR_MUST_USE enum tr_status tr_text_builder_init(struct tr_text_builder *b, int64_t capacity, struct tr_error *err);
 /* s NULL = missing. */
-TR_MUST_USE enum tr_status tr_text_builder_add(struct tr_text_builder *b, const char *s, int64_t size, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_text_builder_add(struct tr_text_builder *b, const char *s, int64_t size,
+                                               struct tr_error *err);
 /* Gives the array; the builder is empty afterwards. */
-TR_MUST_USE enum tr_status tr_text_builder_finish(struct tr_text_builder *b, struct tr_array **out, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_text_builder_finish(struct tr_text_builder *b, struct tr_array **out,
+                                                  struct tr_error *err);
 void tr_text_builder_drop(struct tr_text_builder *b);
 
 struct tr_frame {

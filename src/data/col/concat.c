@@ -89,10 +89,14 @@ static enum tr_status list_heaps(struct part *parts, int n, struct tr_array *out
 }
 
 /* Fills `out`, whose header is ready, from the parts. */
-static enum tr_status copy_parts(struct tr_ctx *ctx, struct part *parts, int n, struct tr_array *out, struct tr_error *err) {
+static enum tr_status copy_parts(struct tr_ctx *ctx, struct part *parts, int n, struct tr_array *out,
+                                 struct tr_error *err) {
   bool views = out->enc == TR_PLAIN && out->dtype.kind == TR_STR;
   if (views) TR_TRY(list_heaps(parts, n, out, err));
-  struct concat_job job = {.parts = parts, .n = n, .views = views, .out = tr_array_data(out),
+  struct concat_job job = {.parts = parts,
+                           .n = n,
+                           .views = views,
+                           .out = tr_array_data(out),
                            .width = out->enc == TR_DICT ? 4 : tr_dtype_width(out->dtype)};
   return tr_parallel_for(ctx, out->length, tr_grain(ctx), copy_range, &job, err);
 }
@@ -186,7 +190,8 @@ enum tr_status tr_array_concat(struct tr_ctx *ctx, struct tr_array *const *array
   int64_t nulls = 0;
   for (int i = 0; i < n; i++) {
     if (!tr_dtype_eq(arrays[i]->dtype, arrays[0]->dtype))
-      return tr_unsupported(err, "concatenating %s and %s", tr_dtype_name(arrays[0]->dtype), tr_dtype_name(arrays[i]->dtype));
+      return tr_unsupported(err, "concatenating %s and %s", tr_dtype_name(arrays[0]->dtype),
+                            tr_dtype_name(arrays[i]->dtype));
     n_dict += arrays[i]->enc == TR_DICT;
     nulls = nulls < 0 || arrays[i]->null_count < 0 ? -1 : nulls + arrays[i]->null_count;
   }

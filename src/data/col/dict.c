@@ -73,8 +73,8 @@ static inline uint64_t find_slot(const struct tr_text_table *t, const struct tr_
   }
 }
 
-static void hash_block(struct tr_ctx *ctx, const struct tr_text_table *t, const struct tr_array *a, int64_t begin, int64_t n,
-                       uint64_t *hashes) {
+static void hash_block(struct tr_ctx *ctx, const struct tr_text_table *t, const struct tr_array *a, int64_t begin,
+                       int64_t n, uint64_t *hashes) {
   const struct tr_view *v = tr_array_views(a) + begin;
   uint64_t mask = (uint64_t)t->n_slots - 1;
   if (ctx->hash_zero) {

@@ -1,5 +1,6 @@
 /* Hash table of the distinct texts of one array: a slot is the upper half of the hash and the number of the distinct
- * value plus one, so that a probe touches the text only when 32 bits of hash agree. Grows by doubling; half full at most. */
+ * value plus one, so that a probe touches the text only when 32 bits of hash agree. Grows by doubling; half full at
+ * most. */
 #pragma once
 #include "base/hash.h"
 #include "data/col/col.h"

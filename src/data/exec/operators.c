@@ -66,13 +66,15 @@ static enum tr_status number_rows(const struct tr_expr *e, int64_t n, struct tr_
   return TR_OK;
 }
 
-enum tr_status tr_op_scan_frame(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
+enum tr_status tr_op_scan_frame(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in,
+                                struct tr_error *err) {
   (void)ctx, (void)in, (void)err;
   node->out = tr_frame_ref(node->rel->source);
   return TR_OK;
 }
 
-enum tr_status tr_op_filter(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
+enum tr_status tr_op_filter(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in,
+                            struct tr_error *err) {
   struct tr_buffer *rows = NULL;
   int64_t n = 0;
   TR_TRY(tr_expr_filter_rows(ctx, node->rel->exprs[0], in[0], &rows, &n, err));
@@ -83,7 +85,8 @@ enum tr_status tr_op_filter(struct tr_ctx *ctx, struct tr_node *node, struct tr_
   return st;
 }
 
-enum tr_status tr_op_project(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
+enum tr_status tr_op_project(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in,
+                             struct tr_error *err) {
   const struct tr_rel *r = node->rel;
   TR_TRY(tr_node_begin(node, in[0]->n_rows, err));
   struct tr_expr **exprs = malloc(sizeof *exprs * (size_t)(r->n_exprs + 1));
@@ -93,7 +96,8 @@ enum tr_status tr_op_project(struct tr_ctx *ctx, struct tr_node *node, struct tr
   if (!exprs || !got) TR_GOTO(st, tr_fail_memory(err, sizeof *exprs * (size_t)r->n_exprs));
   for (int i = 0; i < r->n_exprs; i++) {
     if (!node->need[i]) continue;
-    if (r->exprs[i]->op == TR_OP_ROW_NUMBER) TR_GOTO(st, number_rows(r->exprs[i], in[0]->n_rows, &node->out->cols[i], err));
+    if (r->exprs[i]->op == TR_OP_ROW_NUMBER)
+      TR_GOTO(st, number_rows(r->exprs[i], in[0]->n_rows, &node->out->cols[i], err));
     else exprs[k++] = r->exprs[i];
   }
   if (k) TR_GOTO(st, tr_node_eval(ctx, exprs, k, in[0], got, err));
@@ -118,8 +122,7 @@ enum tr_status tr_op_sort(struct tr_ctx *ctx, struct tr_node *node, struct tr_fr
   for (int i = 0; i < r->n_exprs; i++) keys[i] = (struct tr_sort_key){arrays[i], r->descending && r->descending[i]};
   if (r->opt.stop >= 0 && r->opt.stop < n)
     TR_GOTO(st, tr_sort_top(ctx, keys, r->n_exprs, n, r->opt.stop, r->opt.na_first, &rows, &n, err));
-  else
-    TR_GOTO(st, tr_sort_rows(ctx, keys, r->n_exprs, n, r->opt.na_first, &rows, err));
+  else TR_GOTO(st, tr_sort_rows(ctx, keys, r->n_exprs, n, r->opt.na_first, &rows, err));
   TR_GOTO(st, tr_node_begin(node, n, err));
   TR_GOTO(st, tr_node_take(ctx, node, 0, in[0]->cols, in[0]->n_cols, (const uint32_t *)rows->data, n, false, err));
 done:
@@ -135,7 +138,8 @@ static int64_t clamp_slice(int64_t at, int64_t n) {
   return at < 0 ? 0 : at > n ? n : at;
 }
 
-static enum tr_status slice_rows(int64_t begin, int64_t n, int64_t step, struct tr_buffer **rows, struct tr_error *err) {
+static enum tr_status slice_rows(int64_t begin, int64_t n, int64_t step, struct tr_buffer **rows,
+                                 struct tr_error *err) {
   TR_TRY(tr_buffer_new(n * 4, rows, err));
   uint32_t *r = (uint32_t *)(*rows)->data;
   for (int64_t i = 0; i < n; i++) r[i] = (uint32_t)(begin + i * step);
@@ -150,7 +154,8 @@ enum tr_status tr_op_slice(struct tr_ctx *ctx, struct tr_node *node, struct tr_f
   if (o.step != 1) {
     struct tr_buffer *rows = NULL;
     TR_TRY(slice_rows(begin, n, o.step, &rows, err));
-    enum tr_status st = tr_node_take(ctx, node, 0, in[0]->cols, in[0]->n_cols, (const uint32_t *)rows->data, n, false, err);
+    enum tr_status st =
+        tr_node_take(ctx, node, 0, in[0]->cols, in[0]->n_cols, (const uint32_t *)rows->data, n, false, err);
     tr_buffer_unref(rows);
     return st;
   }
@@ -159,7 +164,8 @@ enum tr_status tr_op_slice(struct tr_ctx *ctx, struct tr_node *node, struct tr_f
   return TR_OK;
 }
 
-enum tr_status tr_op_concat(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
+enum tr_status tr_op_concat(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in,
+                            struct tr_error *err) {
   int n_in = node->rel->n_inputs;
   int64_t n = 0;
   for (int k = 0; k < n_in; k++) n += in[k]->n_rows;
@@ -183,7 +189,8 @@ enum tr_status tr_op_zip(struct tr_ctx *ctx, struct tr_node *node, struct tr_fra
   for (int k = 0; k < r->n_inputs; k++) {
     if (!in[k]) continue;
     if (n >= 0 && in[k]->n_rows != n)
-      return tr_fail(err, TR_EXC_RUNTIME, "plan node ZIP: inputs of %lld and %lld rows", (long long)n, (long long)in[k]->n_rows);
+      return tr_fail(err, TR_EXC_RUNTIME, "plan node ZIP: inputs of %lld and %lld rows", (long long)n,
+                     (long long)in[k]->n_rows);
     n = in[k]->n_rows;
   }
   TR_TRY(tr_node_begin(node, n < 0 ? 0 : n, err));
@@ -193,7 +200,8 @@ enum tr_status tr_op_zip(struct tr_ctx *ctx, struct tr_node *node, struct tr_fra
   return TR_OK;
 }
 
-enum tr_status tr_op_distinct(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
+enum tr_status tr_op_distinct(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in,
+                              struct tr_error *err) {
   const struct tr_rel *r = node->rel;
   struct tr_array **keys = calloc((size_t)r->n_exprs + 1, sizeof *keys), *dup = NULL;
   struct tr_buffer *rows = NULL;

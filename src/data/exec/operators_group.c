@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 /* The needed exprs of a grouping node; others stay NULL. */
-static enum tr_status eval_needed(struct tr_ctx *ctx, const struct tr_rel *r, const bool *item_need, const struct tr_frame *in,
-                                  struct tr_array **out, struct tr_error *err) {
+static enum tr_status eval_needed(struct tr_ctx *ctx, const struct tr_rel *r, const bool *item_need,
+                                  const struct tr_frame *in, struct tr_array **out, struct tr_error *err) {
   struct tr_expr **exprs = malloc(sizeof *exprs * (size_t)(r->n_exprs + 1));
   struct tr_array **got = calloc((size_t)r->n_exprs + 1, sizeof *got);
   int *where = calloc((size_t)r->n_exprs + 1, sizeof *where), k = 0;
@@ -43,8 +43,8 @@ static struct tr_agg_spec agg_spec(const struct tr_item *it, struct tr_array *co
                               .skipna = it->skipna};
 }
 
-static enum tr_status run_aggs(struct tr_ctx *ctx, struct tr_node *node, const struct tr_groups *g, struct tr_array *const *values,
-                               struct tr_error *err) {
+static enum tr_status run_aggs(struct tr_ctx *ctx, struct tr_node *node, const struct tr_groups *g,
+                               struct tr_array *const *values, struct tr_error *err) {
   const struct tr_rel *r = node->rel;
   struct tr_agg_spec *specs = calloc((size_t)r->n_items + 1, sizeof *specs);
   struct tr_array **got = calloc((size_t)r->n_items + 1, sizeof *got);
@@ -65,18 +65,21 @@ done:
   return st;
 }
 
-enum tr_status tr_op_aggregate(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
+enum tr_status tr_op_aggregate(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in,
+                               struct tr_error *err) {
   const struct tr_rel *r = node->rel;
   struct tr_array **values = calloc((size_t)r->n_exprs + 1, sizeof *values);
   struct tr_groups g = {0};
   enum tr_status st = TR_OK;
   if (!values) return tr_fail_memory(err, sizeof *values);
   TR_GOTO(st, eval_needed(ctx, r, node->need + r->n_keys, in[0], values, err));
-  if (r->n_keys) TR_GOTO(st, tr_groups_make(ctx, values, r->n_keys, in[0]->n_rows, r->opt.sort, r->opt.dropna, &g, err));
+  if (r->n_keys)
+    TR_GOTO(st, tr_groups_make(ctx, values, r->n_keys, in[0]->n_rows, r->opt.sort, r->opt.dropna, &g, err));
   else TR_GOTO(st, tr_groups_all(in[0]->n_rows, &g, err));
   TR_GOTO(st, tr_node_begin(node, g.n_groups, err));
   if (r->n_keys)
-    TR_GOTO(st, tr_node_take(ctx, node, 0, values, r->n_keys, (const uint32_t *)g.first_row->data, g.n_groups, false, err));
+    TR_GOTO(st,
+            tr_node_take(ctx, node, 0, values, r->n_keys, (const uint32_t *)g.first_row->data, g.n_groups, false, err));
   TR_GOTO(st, run_aggs(ctx, node, &g, values, err));
 done:
   tr_groups_drop(&g);
@@ -85,8 +88,8 @@ done:
   return st;
 }
 
-static enum tr_status run_transform(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n_rows, const struct tr_agg_spec *spec,
-                                    struct tr_array **out, struct tr_error *err) {
+static enum tr_status run_transform(struct tr_ctx *ctx, const struct tr_groups *g, int64_t n_rows,
+                                    const struct tr_agg_spec *spec, struct tr_array **out, struct tr_error *err) {
   struct tr_array *per_group = NULL;
   TR_TRY(tr_agg_run(ctx, g, spec, 1, false, &per_group, err));
   enum tr_status st;
@@ -105,8 +108,9 @@ static enum tr_status run_transform(struct tr_ctx *ctx, const struct tr_groups *
   return st;
 }
 
-static enum tr_status run_window_item(struct tr_ctx *ctx, const struct tr_item *it, const struct tr_groups *g, int64_t n_rows,
-                                      struct tr_array *const *values, struct tr_array **out, struct tr_error *err) {
+static enum tr_status run_window_item(struct tr_ctx *ctx, const struct tr_item *it, const struct tr_groups *g,
+                                      int64_t n_rows, struct tr_array *const *values, struct tr_array **out,
+                                      struct tr_error *err) {
   if (it->kind == TR_ITEM_TRANSFORM) {
     struct tr_agg_spec spec = agg_spec(it, values);
     return run_transform(ctx, g, n_rows, &spec, out, err);
@@ -120,7 +124,8 @@ static enum tr_status run_window_item(struct tr_ctx *ctx, const struct tr_item *
   return tr_window_run(ctx, g, n_rows, &spec, out, err);
 }
 
-enum tr_status tr_op_window(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
+enum tr_status tr_op_window(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in,
+                            struct tr_error *err) {
   const struct tr_rel *r = node->rel;
   int n_in = in[0]->n_cols;
   int64_t n = in[0]->n_rows;
@@ -135,8 +140,9 @@ enum tr_status tr_op_window(struct tr_ctx *ctx, struct tr_node *node, struct tr_
   TR_GOTO(st, tr_node_take(ctx, node, 0, in[0]->cols, n_in, NULL, n, false, err));
   for (int i = 0; i < r->n_items; i++)
     if (node->need[n_in + i])
-      TR_GOTO(st, run_window_item(ctx, &r->items[i], r->n_keys ? &g : (r->items[i].kind == TR_ITEM_TRANSFORM ? &g : NULL), n, values,
-                                  &node->out->cols[n_in + i], err));
+      TR_GOTO(st,
+              run_window_item(ctx, &r->items[i], r->n_keys ? &g : (r->items[i].kind == TR_ITEM_TRANSFORM ? &g : NULL),
+                              n, values, &node->out->cols[n_in + i], err));
 done:
   tr_groups_drop(&g);
   tr_arrays_drop(values, r->n_exprs);
@@ -144,7 +150,8 @@ done:
   return st;
 }
 
-enum tr_status tr_op_group_head(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
+enum tr_status tr_op_group_head(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in,
+                                struct tr_error *err) {
   const struct tr_rel *r = node->rel;
   struct tr_array **keys = calloc((size_t)r->n_exprs + 1, sizeof *keys);
   struct tr_groups g = {0};

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 /* Key columns of right and outer joins come from whichever side has the row: rows into left ++ right. */
-static enum tr_status coalesced_rows(const struct tr_join_rows *j, int64_t n_left, struct tr_buffer **rows, struct tr_error *err) {
+static enum tr_status coalesced_rows(const struct tr_join_rows *j, int64_t n_left, struct tr_buffer **rows,
+                                     struct tr_error *err) {
   TR_TRY(tr_buffer_new(j->n * 4, rows, err));
   uint32_t *out = (uint32_t *)(*rows)->data;
   const uint32_t *l = j->left ? (const uint32_t *)j->left->data : NULL;
@@ -17,13 +18,14 @@ static enum tr_status coalesced_rows(const struct tr_join_rows *j, int64_t n_lef
   return TR_OK;
 }
 
-static enum tr_status coalesce_keys(struct tr_ctx *ctx, struct tr_node *node, int at, struct tr_array *const *keys, int64_t n_left,
-                                    const struct tr_join_rows *j, struct tr_error *err) {
+static enum tr_status coalesce_keys(struct tr_ctx *ctx, struct tr_node *node, int at, struct tr_array *const *keys,
+                                    int64_t n_left, const struct tr_join_rows *j, struct tr_error *err) {
   int n_keys = node->rel->n_keys;
   struct tr_buffer *rows = NULL;
   enum tr_status st = TR_OK;
   if (!j->left_missing) /* every pair has a left row: the left key is the key */
-    return tr_node_take(ctx, node, at, keys, n_keys, j->left ? (const uint32_t *)j->left->data : NULL, j->n, false, err);
+    return tr_node_take(ctx, node, at, keys, n_keys, j->left ? (const uint32_t *)j->left->data : NULL, j->n, false,
+                        err);
   for (int k = 0; k < n_keys; k++) {
     struct tr_array *both[2] = {keys[k], keys[n_keys + k]}, *all = NULL;
     if (!node->need[at + k]) continue;
@@ -46,8 +48,8 @@ enum tr_status tr_op_join(struct tr_ctx *ctx, struct tr_node *node, struct tr_fr
   if (!keys) return tr_fail_memory(err, sizeof *keys);
   TR_GOTO(st, tr_node_eval(ctx, r->exprs, r->n_keys, in[0], keys, err));
   TR_GOTO(st, tr_node_eval(ctx, r->exprs + r->n_keys, r->n_keys, in[1], keys + r->n_keys, err));
-  TR_GOTO(st, tr_join_make(ctx, keys, in[0]->n_rows, keys + r->n_keys, in[1]->n_rows, r->n_keys, (enum tr_join_how)r->opt.how,
-                           r->opt.sort, &j, err));
+  TR_GOTO(st, tr_join_make(ctx, keys, in[0]->n_rows, keys + r->n_keys, in[1]->n_rows, r->n_keys,
+                           (enum tr_join_how)r->opt.how, r->opt.sort, &j, err));
   TR_GOTO(st, tr_node_begin(node, j.n, err));
   const uint32_t *left = j.left ? (const uint32_t *)j.left->data : NULL;
   const uint32_t *right = j.right ? (const uint32_t *)j.right->data : NULL;

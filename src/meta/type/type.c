@@ -1,16 +1,23 @@
 #include "meta/type/type.h"
 #include <string.h>
 
-static const struct { const char *name; uint8_t width; } kinds[TR_N_KINDS] = {
-    [TR_BOOL] = {"bool", 1},       [TR_I8] = {"int8", 1},         [TR_I16] = {"int16", 2},
-    [TR_I32] = {"int32", 4},       [TR_I64] = {"int64", 8},       [TR_U8] = {"uint8", 1},
-    [TR_U16] = {"uint16", 2},      [TR_U32] = {"uint32", 4},      [TR_U64] = {"uint64", 8},
-    [TR_F32] = {"float32", 4},     [TR_F64] = {"float64", 8},     [TR_STR] = {"str", 16},
-    [TR_DATETIME] = {"datetime64", 8}, [TR_TIMEDELTA] = {"timedelta64", 8}, [TR_CATEGORY] = {"category", 4},
+static const struct {
+  const char *name;
+  uint8_t width;
+} kinds[TR_N_KINDS] = {
+    [TR_BOOL] = {"bool", 1},           [TR_I8] = {"int8", 1},
+    [TR_I16] = {"int16", 2},           [TR_I32] = {"int32", 4},
+    [TR_I64] = {"int64", 8},           [TR_U8] = {"uint8", 1},
+    [TR_U16] = {"uint16", 2},          [TR_U32] = {"uint32", 4},
+    [TR_U64] = {"uint64", 8},          [TR_F32] = {"float32", 4},
+    [TR_F64] = {"float64", 8},         [TR_STR] = {"str", 16},
+    [TR_DATETIME] = {"datetime64", 8}, [TR_TIMEDELTA] = {"timedelta64", 8},
+    [TR_CATEGORY] = {"category", 4},
 };
 
 static const char *const datetime_names[] = {"datetime64[s]", "datetime64[ms]", "datetime64[us]", "datetime64[ns]"};
-static const char *const timedelta_names[] = {"timedelta64[s]", "timedelta64[ms]", "timedelta64[us]", "timedelta64[ns]"};
+static const char *const timedelta_names[] = {"timedelta64[s]", "timedelta64[ms]", "timedelta64[us]",
+                                              "timedelta64[ns]"};
 
 int tr_dtype_width(struct tr_dtype t) { return kinds[t.kind].width; }
 

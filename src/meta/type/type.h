@@ -13,9 +13,16 @@
 
 enum tr_kind {
   TR_BOOL, /* one byte, 0 or 1 */
-  TR_I8, TR_I16, TR_I32, TR_I64,
-  TR_U8, TR_U16, TR_U32, TR_U64,
-  TR_F32, TR_F64,
+  TR_I8,
+  TR_I16,
+  TR_I32,
+  TR_I64,
+  TR_U8,
+  TR_U16,
+  TR_U32,
+  TR_U64,
+  TR_F32,
+  TR_F64,
   TR_STR,       /* pandas `str`: missing is NaN */
   TR_DATETIME,  /* datetime64[unit], int64 since 1970-01-01, no zone */
   TR_TIMEDELTA, /* timedelta64[unit], int64 */
@@ -66,6 +73,9 @@ struct tr_scalar {
     int64_t i; /* bool, signed, datetime, timedelta */
     uint64_t u;
     double f; /* f32 too */
-    struct { const char *ptr; int64_t len; } s; /* UTF-8, not terminated */
+    struct {
+      const char *ptr;
+      int64_t len;
+    } s; /* UTF-8, not terminated */
   };
 };

@@ -1,22 +1,33 @@
-/* Buffers, arrays, dictionaries: ownership (memory in use returns to where it was), slices, concat, encode and decode. */
+/* Buffers, arrays, dictionaries: ownership (memory in use returns to where it was), slices, concat, encode and decode.
+ */
+#include "base/mem.h"
+#include "data/col/col.h"
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include "base/mem.h"
-#include "data/col/col.h"
 #include <stdio.h>
 
 static struct tr_ctx ctx;
 static struct tr_error err;
 static size_t used_before;
 
-static const char *const WORDS[] = {"",         "a",       "hello world!", "hello world, this is long", NULL,
-                                    "żółw",     "a\0b",    "hello world, this is lonh", "hello world", "zz"};
+static const char *const WORDS[] = {"",
+                                    "a",
+                                    "hello world!",
+                                    "hello world, this is long",
+                                    NULL,
+                                    "żółw",
+                                    "a\0b",
+                                    "hello world, this is lonh",
+                                    "hello world",
+                                    "zz"};
 enum { N_WORDS = 10 };
 
-static int64_t word_size(const char *w) { return w && w[0] == 'a' && w[1] == 0 && w == WORDS[6] ? 3 : w ? (int64_t)strlen(w) : -1; }
+static int64_t word_size(const char *w) {
+  return w && w[0] == 'a' && w[1] == 0 && w == WORDS[6] ? 3 : w ? (int64_t)strlen(w) : -1;
+}
 
 static int setup(void **state) {
   (void)state;
@@ -121,7 +132,11 @@ static void test_concat_text(void **state) {
     check_text(out, 5, 30, 1, 70);
     tr_array_unref(out);
   }
-  tr_array_unref(a); tr_array_unref(b); tr_array_unref(s); tr_array_unref(d1); tr_array_unref(d2);
+  tr_array_unref(a);
+  tr_array_unref(b);
+  tr_array_unref(s);
+  tr_array_unref(d1);
+  tr_array_unref(d2);
 }
 
 static void test_concat_fixed(void **state) {
@@ -136,7 +151,10 @@ static void test_concat_fixed(void **state) {
   assert_int_equal(out->length, 29);
   const int16_t *v = tr_array_data(out);
   for (int i = 0; i < 29; i++) assert_int_equal(v[i], i < 9 ? i + 3 : i - 9);
-  tr_array_unref(a); tr_array_unref(s); tr_array_unref(e); tr_array_unref(out);
+  tr_array_unref(a);
+  tr_array_unref(s);
+  tr_array_unref(e);
+  tr_array_unref(out);
 }
 
 static void test_dict_merge_keeps_first(void **state) {
@@ -189,7 +207,9 @@ static void test_allocation_failures(void **state) {
       st = tr_array_concat(&ctx, mixed, 2, &out, &err);
     }
     tr_mem_fail_at(0);
-    tr_array_unref(d1); tr_array_unref(d2); tr_array_unref(out);
+    tr_array_unref(d1);
+    tr_array_unref(d2);
+    tr_array_unref(out);
     if (st == TR_OK) break;
     assert_int_equal(err.exc, TR_EXC_MEMORY);
   }

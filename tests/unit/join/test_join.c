@@ -1,15 +1,15 @@
-/* Joins against a nested loop over keys as text: every how, one and several keys, dictionaries, collisions, wide keys; order
- * of outer and sorted joins; look-ups; failing allocations. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+/* Joins against a nested loop over keys as text: every how, one and several keys, dictionaries, collisions, wide keys;
+ * order of outer and sorted joins; look-ups; failing allocations. */
 #include "base/hash.h"
 #include "base/mem.h"
 #include "data/kern/join/join.h"
 #include "data/kern/take/take.h"
+#include <cmocka.h>
 #include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 static struct tr_ctx ctx;
@@ -65,7 +65,12 @@ static struct tr_array *keys_of(enum flavour f, int64_t n, int salt, uint64_t di
 /* The number the key was made from. */
 static uint64_t origin(int64_t i, int salt, uint64_t distinct) { return random_at(i, salt) % distinct; }
 
-struct sides { int64_t n_left, n_right; int n_keys; uint64_t distinct; int left_salt, right_salt; };
+struct sides {
+  int64_t n_left, n_right;
+  int n_keys;
+  uint64_t distinct;
+  int left_salt, right_salt;
+};
 
 static bool match(const struct sides *s, int64_t l, int64_t r) {
   for (int k = 0; k < s->n_keys; k++)
@@ -93,7 +98,9 @@ static int64_t expect(const struct sides *s, enum tr_join_how how, uint32_t *out
   return n;
 }
 
-static uint32_t row_of(const struct tr_buffer *b, int64_t i) { return b ? ((const uint32_t *)b->data)[i] : (uint32_t)i; }
+static uint32_t row_of(const struct tr_buffer *b, int64_t i) {
+  return b ? ((const uint32_t *)b->data)[i] : (uint32_t)i;
+}
 
 static void check(const struct sides *s, const enum flavour *left, const enum flavour *right) {
   static const enum tr_join_how hows[] = {TR_JOIN_INNER, TR_JOIN_LEFT, TR_JOIN_RIGHT, TR_JOIN_SEMI, TR_JOIN_ANTI};

@@ -1,13 +1,14 @@
-/* Sorts against a plain stable merge sort with comparisons written out per dtype; threads, morsels and failing allocations. */
+/* Sorts against a plain stable merge sort with comparisons written out per dtype; threads, morsels and failing
+ * allocations. */
+#include "base/hash.h"
+#include "base/mem.h"
+#include "data/kern/sort/sort.h"
+#include <cmocka.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include "base/hash.h"
-#include "base/mem.h"
-#include "data/kern/sort/sort.h"
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -64,7 +65,11 @@ static struct tr_array *column(int kind, int64_t n, int salt) {
     if (r >> 60 == 1) v = INT64_MIN;
     if (r >> 60 == 2) v = INT64_MAX;
     if (kind == TR_U64) v = r >> 60 == 1 ? -1 : (int64_t)(r % 1000); /* compared as doubles below */
-    if (kind == TR_F64) ((double *)tr_array_data(a))[i] = r >> 60 == 1 ? NAN : r >> 60 == 2 ? -0.0 : v == INT64_MAX ? INFINITY : (double)v / 8;
+    if (kind == TR_F64)
+      ((double *)tr_array_data(a))[i] = r >> 60 == 1     ? NAN
+                                        : r >> 60 == 2   ? -0.0
+                                        : v == INT64_MAX ? INFINITY
+                                                         : (double)v / 8;
     else if (kind == TR_F32) ((float *)tr_array_data(a))[i] = r >> 60 == 1 ? NAN : (float)v / 8;
     else if (kind == TR_BOOL) ((uint8_t *)tr_array_data(a))[i] = v & 1;
     else memcpy((uint8_t *)tr_array_data(a) + i * tr_dtype_width(a->dtype), &v, (size_t)tr_dtype_width(a->dtype));
@@ -75,7 +80,8 @@ static struct tr_array *column(int kind, int64_t n, int salt) {
 static double number_at(const struct tr_array *a, int64_t i) {
   const void *p = tr_array_data(a);
   switch (a->dtype.kind) {
-  case TR_BOOL: case TR_U8: return ((const uint8_t *)p)[i];
+  case TR_BOOL:
+  case TR_U8: return ((const uint8_t *)p)[i];
   case TR_I8: return ((const int8_t *)p)[i];
   case TR_I16: return ((const int16_t *)p)[i];
   case TR_U16: return ((const uint16_t *)p)[i];
@@ -163,8 +169,11 @@ static void test_every_kind(void **state) {
 static void test_many_keys(void **state) {
   (void)state;
   const int64_t n = 30000;
-  struct tr_sort_key keys[] = {{column(TR_BOOL, n, 1), true}, {column(TR_STR, n, 2), false}, {column(TR_F64, n, 3), true},
-                               {column(TR_I64, n, 4), false}, {column(TR_CATEGORY, n, 5), true}};
+  struct tr_sort_key keys[] = {{column(TR_BOOL, n, 1), true},
+                               {column(TR_STR, n, 2), false},
+                               {column(TR_F64, n, 3), true},
+                               {column(TR_I64, n, 4), false},
+                               {column(TR_CATEGORY, n, 5), true}};
   for (int first = 0; first < 5; first++) check(keys + first, 5 - first, n);
   for (int k = 0; k < 5; k++) tr_array_unref(keys[k].array);
 }

@@ -1,12 +1,12 @@
 /* Gathers: every width, missing rows, ranges, packed rows with wrong guesses, masks, failing allocations. */
+#include "base/mem.h"
+#include "data/kern/take/take.h"
+#include <cmocka.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include "base/mem.h"
-#include "data/kern/take/take.h"
-#include <math.h>
 
 static struct tr_ctx ctx;
 static struct tr_error err;
@@ -29,7 +29,9 @@ static int teardown(void **state) {
 static uint32_t scatter(int64_t i, int64_t n) { return (uint32_t)((uint64_t)i * 2654435761u % (uint64_t)n); }
 
 /* Value i of column kind k: small numbers, with one outlier that no sample sees. */
-static int64_t value(int k, int64_t i, int64_t n) { return i == n - 3 ? INT64_MIN + 5 : (int64_t)scatter(i + k, n) % 100; }
+static int64_t value(int k, int64_t i, int64_t n) {
+  return i == n - 3 ? INT64_MIN + 5 : (int64_t)scatter(i + k, n) % 100;
+}
 
 static struct tr_array *column(int k, int64_t n) {
   struct tr_array *a;
@@ -37,7 +39,8 @@ static struct tr_array *column(int k, int64_t n) {
   for (int64_t i = 0; i < n; i++) {
     int64_t v = value(k, i, n);
     uint8_t *p = (uint8_t *)tr_array_data(a) + i * tr_dtype_width(a->dtype);
-    if (k == TR_STR) *(struct tr_view *)p = v < 0 ? tr_view_null() : tr_view_make("xxxxxxxxxxxx", (int32_t)v % 12, 0, 0);
+    if (k == TR_STR)
+      *(struct tr_view *)p = v < 0 ? tr_view_null() : tr_view_make("xxxxxxxxxxxx", (int32_t)v % 12, 0, 0);
     else if (k == TR_F64) *(double *)p = (double)v;
     else if (k == TR_F32) *(float *)p = (float)v;
     else if (k == TR_BOOL) *p = v & 1;

@@ -132,7 +132,8 @@ static void base64(struct pq_out *o, const uint8_t *p, size_t n) {
   }
 }
 
-void pq_arrow_schema_write(struct pq_out *o, const struct tr_frame *f, const char *const *names, const char *pandas_metadata) {
+void pq_arrow_schema_write(struct pq_out *o, const struct tr_frame *f, const char *const *names,
+                           const char *pandas_metadata) {
   struct pq_out b = {0};
   size_t m[5] = {0}, s[3] = {0};
   pq_out_bytes(&b, "\xff\xff\xff\xff\0\0\0\0\0\0\0\0", 12); /* marker, length, root */

@@ -120,4 +120,5 @@ TR_MUST_USE enum tr_status pq_schema_resolve(struct tr_parquet_file *f, struct t
 /* arrow_schema.c: reads ARROW:schema; a damaged one is an error, an absent one nothing. */
 TR_MUST_USE enum tr_status pq_arrow_schema_read(struct tr_parquet_file *f, struct tr_error *err);
 /* Appends the ARROW:schema text (base64) for a frame. */
-void pq_arrow_schema_write(struct pq_out *o, const struct tr_frame *f, const char *const *names, const char *pandas_metadata);
+void pq_arrow_schema_write(struct pq_out *o, const struct tr_frame *f, const char *const *names,
+                           const char *pandas_metadata);

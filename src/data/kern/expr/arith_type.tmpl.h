@@ -1,17 +1,17 @@
 /* Arithmetic of one number type. Holes: T, U (unsigned of the same width, or T for floats), S (suffix), IS_FLOAT. */
 #define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define TX T
-#define TY T
-#define R T
-#define NAME CAT(add_, S)
-#define EXPR (U)x + (U)y
+#define CAT(a, b)  CAT_(a, b)
+#define TX         T
+#define TY         T
+#define R          T
+#define NAME       CAT(add_, S)
+#define EXPR       (U) x + (U)y
 #include "data/kern/expr/binary.tmpl.h"
 #define NAME CAT(sub_, S)
-#define EXPR (U)x - (U)y
+#define EXPR (U) x - (U)y
 #include "data/kern/expr/binary.tmpl.h"
 #define NAME CAT(mul_, S)
-#define EXPR (W)x *(W)y
+#define EXPR (W) x *(W)y
 #include "data/kern/expr/binary.tmpl.h"
 #if IS_FLOAT
 #define NAME CAT(truediv_, S)

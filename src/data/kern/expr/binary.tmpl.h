@@ -1,4 +1,5 @@
-/* One elementwise function of two arguments, either of which may be constant. Holes: NAME, TX, TY, R, EXPR over x and y. */
+/* One elementwise function of two arguments, either of which may be constant. Holes: NAME, TX, TY, R, EXPR over x and
+ * y. */
 static void NAME(struct tr_call *c) {
   const TX *restrict a = c->in[0].p;
   const TY *restrict b = c->in[1].p;

@@ -1,6 +1,6 @@
 /* Choosing between values of one type. Holes: T, S, IS_NULL(x), LESS(x, y) (false when x is missing). */
 #define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
+#define CAT(a, b)  CAT_(a, b)
 
 static void CAT(where_, S)(struct tr_call *c) {
   const uint8_t *restrict m = c->in[0].p;
@@ -16,9 +16,9 @@ static void CAT(where_, S)(struct tr_call *c) {
   }
 }
 
-#define TX T
-#define TY T
-#define R T
+#define TX   T
+#define TY   T
+#define R    T
 #define NAME CAT(fillna_, S)
 #define EXPR IS_NULL(x) ? y : x
 #include "data/kern/expr/binary.tmpl.h"
@@ -29,7 +29,7 @@ static void CAT(where_, S)(struct tr_call *c) {
 #define EXPR LESS(y, x) ? y : x
 #include "data/kern/expr/binary.tmpl.h"
 #undef R
-#define R uint8_t
+#define R    uint8_t
 #define NAME CAT(isna_, S)
 #define EXPR IS_NULL(x)
 #include "data/kern/expr/unary.tmpl.h"

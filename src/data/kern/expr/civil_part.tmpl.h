@@ -1,5 +1,5 @@
-/* One part of a date. Holes: NAME, R, MARK (result of NaT), EXPR over `days` (int32). A block of times becomes day numbers first, so that
- * the calendar's 32-bit arithmetic runs in a loop of its own, which vectorises. */
+/* One part of a date. Holes: NAME, R, MARK (result of NaT), EXPR over `days` (int32). A block of times becomes day
+ * numbers first, so that the calendar's 32-bit arithmetic runs in a loop of its own, which vectorises. */
 static void NAME(struct tr_call *c) {
   const int64_t *restrict a = c->in[0].p;
   R *restrict out = c->out;

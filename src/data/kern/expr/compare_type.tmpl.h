@@ -1,10 +1,10 @@
-/* The six comparisons of one pair of types. Holes: TX, TY, S, and EQ_, LT_, LE_ over x and y. NE is the complement of EQ (true
- * for NaN and NaT); GT and GE exchange the sides in the caller. */
+/* The six comparisons of one pair of types. Holes: TX, TY, S, and EQ_, LT_, LE_ over x and y. NE is the complement of
+ * EQ (true for NaN and NaT); GT and GE exchange the sides in the caller. */
 #define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define R uint8_t
-#define NAME CAT(eq_, S)
-#define EXPR EQ_
+#define CAT(a, b)  CAT_(a, b)
+#define R          uint8_t
+#define NAME       CAT(eq_, S)
+#define EXPR       EQ_
 #include "data/kern/expr/binary.tmpl.h"
 #define NAME CAT(ne_, S)
 #define EXPR !(EQ_)

@@ -1,7 +1,7 @@
 /* Floor division and modulo of one integer type: Python's signs; a zero divisor is reported (pandas then answers in
  * float64, the _f64 forms). Holes: T, S, IS_SIGNED. */
 #define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
+#define CAT(a, b)  CAT_(a, b)
 
 static inline T CAT(floordiv1_, S)(T x, T y) {
 #if IS_SIGNED
@@ -73,9 +73,9 @@ static void CAT(pow_, S)(struct tr_call *c) {
   if (negative) c->saw |= TR_SAW_NEG_POW;
 }
 
-#define TX T
-#define TY T
-#define R double
+#define TX   T
+#define TY   T
+#define R    double
 #define NAME CAT(floordiv_f64_, S)
 #define EXPR y == 0 ? CAT(by_zero_, S)(x) : (double)CAT(floordiv1_, S)(x, y)
 #include "data/kern/expr/binary.tmpl.h"

@@ -1,4 +1,5 @@
-/* Membership of one number type. Holes: T, W (T widened to 64 bits), NAME, IS_NULL(x), IS_FLOAT (defined for floats). */
+/* Membership of one number type. Holes: T, W (T widened to 64 bits), NAME, IS_NULL(x), IS_FLOAT (defined for floats).
+ */
 static void NAME(struct tr_call *c) {
   const struct set *s = c->state;
   const T *a = c->in[0].p;

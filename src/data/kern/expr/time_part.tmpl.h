@@ -1,5 +1,5 @@
-/* One part of a time. Holes: NAME, R, MARK (result of NaT), EXPR over `days` (int32), `q` (days, int64) and `in_day` (ticks since
- * midnight), PER_DAY, ANY_DAY (1: the part does not need the calendar, so no day is too far). */
+/* One part of a time. Holes: NAME, R, MARK (result of NaT), EXPR over `days` (int32), `q` (days, int64) and `in_day`
+ * (ticks since midnight), PER_DAY, ANY_DAY (1: the part does not need the calendar, so no day is too far). */
 static void NAME(struct tr_call *c) {
   const int64_t *restrict a = c->in[0].p;
   R *restrict out = c->out;

@@ -1,7 +1,7 @@
-/* Equi-joins: a table over one side (the right one unless the left one is much smaller) gives every row of both sides the
- * number of its key's group, which is the group's first row on the table's side. With distinct right keys the answer is
- * the look-up itself; otherwise right rows are listed by group and each left row takes its group's list. Pairs are
- * counted per morsel first, so all threads write where they must and the order is pandas'. */
+/* Equi-joins: a table over one side (the right one unless the left one is much smaller) gives every row of both sides
+ * the number of its key's group, which is the group's first row on the table's side. With distinct right keys the
+ * answer is the look-up itself; otherwise right rows are listed by group and each left row takes its group's list.
+ * Pairs are counted per morsel first, so all threads write where they must and the order is pandas'. */
 #include "base/mem.h"
 #include "data/kern/join/join_int.h"
 
@@ -11,15 +11,15 @@ struct join {
   int64_t n_left, n_right, grain;
   struct tr_parts parts; /* its right side is the table's */
   struct tr_join_table table;
-  bool on_left, listed;       /* table over the left side; right rows are listed by group */
-  struct tr_buffer *groups;   /* per left row; without lists: the right row itself */
-  uint32_t *right_groups;     /* listed: per right row */
-  uint32_t *starts;           /* listed: group g has list[starts[g] .. starts[g + 1]) */
+  bool on_left, listed;     /* table over the left side; right rows are listed by group */
+  struct tr_buffer *groups; /* per left row; without lists: the right row itself */
+  uint32_t *right_groups;   /* listed: per right row */
+  uint32_t *starts;         /* listed: group g has list[starts[g] .. starts[g + 1]) */
   uint32_t *list;
   int64_t n_groups;
-  int64_t *counts;            /* per morsel of left rows: pairs, then the first pair's place; last: total */
+  int64_t *counts; /* per morsel of left rows: pairs, then the first pair's place; last: total */
   int64_t n_morsels;
-  _Atomic bool missed;        /* some left row has no partner */
+  _Atomic bool missed; /* some left row has no partner */
   uint32_t *out_left, *out_right;
 };
 
@@ -103,8 +103,8 @@ static enum tr_status write_lists(void *arg, int thread, int64_t begin, int64_t 
   return TR_OK;
 }
 
-/* Lists the right rows of groups [begin, end) in row order; every range reads all rows. starts is shifted by one while it is
- * filled: entry g + 1 is where group g goes on. */
+/* Lists the right rows of groups [begin, end) in row order; every range reads all rows. starts is shifted by one while
+ * it is filled: entry g + 1 is where group g goes on. */
 static enum tr_status list_groups(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   struct join *j = arg;
   (void)thread;
@@ -200,7 +200,10 @@ static enum tr_status write_pairs(struct join *j, struct tr_join_rows *out, stru
   return tr_parallel_for(j->ctx, j->n_left, j->grain, j->listed ? write_lists : write_single, j, err);
 }
 
-struct mark_job { const struct tr_join_rows *pairs; uint8_t *unmatched; };
+struct mark_job {
+  const struct tr_join_rows *pairs;
+  uint8_t *unmatched;
+};
 
 static enum tr_status mark_range(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   const struct mark_job *job = arg;
@@ -250,7 +253,10 @@ done:
   return st;
 }
 
-struct cross_job { int64_t n_right; uint32_t *left, *right; };
+struct cross_job {
+  int64_t n_right;
+  uint32_t *left, *right;
+};
 
 static enum tr_status cross_range(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   const struct cross_job *job = arg;
@@ -284,9 +290,9 @@ static void swap_sides(struct tr_join_rows *rows) {
   rows->right_missing = missing;
 }
 
-enum tr_status tr_join_make(struct tr_ctx *ctx, struct tr_array *const *left, int64_t n_left, struct tr_array *const *right,
-                            int64_t n_right, int n_keys, enum tr_join_how how, bool sort, struct tr_join_rows *out,
-                            struct tr_error *err) {
+enum tr_status tr_join_make(struct tr_ctx *ctx, struct tr_array *const *left, int64_t n_left,
+                            struct tr_array *const *right, int64_t n_right, int n_keys, enum tr_join_how how, bool sort,
+                            struct tr_join_rows *out, struct tr_error *err) {
   memset(out, 0, sizeof *out);
   if (n_left >= UINT32_MAX || n_right >= UINT32_MAX) return tr_fail_memory(err, (size_t)(n_left + n_right) * 4);
   struct join j = {.ctx = ctx, .how = how, .n_left = n_left, .n_right = n_right, .grain = tr_grain(ctx)};
@@ -322,9 +328,9 @@ void tr_join_rows_drop(struct tr_join_rows *rows) {
   memset(rows, 0, sizeof *rows);
 }
 
-enum tr_status tr_join_lookup(struct tr_ctx *ctx, struct tr_array *const *left, int64_t n_left, struct tr_array *const *right,
-                              int64_t n_right, int n_keys, struct tr_buffer **rows, bool *has_missing,
-                              struct tr_error *err) {
+enum tr_status tr_join_lookup(struct tr_ctx *ctx, struct tr_array *const *left, int64_t n_left,
+                              struct tr_array *const *right, int64_t n_right, int n_keys, struct tr_buffer **rows,
+                              bool *has_missing, struct tr_error *err) {
   struct tr_parts parts;
   struct tr_join_table table = {0};
   *rows = NULL;

@@ -1,6 +1,6 @@
-/* Pairs in the order of their keys. The key of a pair is the left row's, or the right row's where there is no left one. Numbers
- * are ordered as they were compared (part.c), so keys that count as equal tie; NaT and missing categories are, as
- * in pandas' merge, ordinary numbers that come first. */
+/* Pairs in the order of their keys. The key of a pair is the left row's, or the right row's where there is no left one.
+ * Numbers are ordered as they were compared (part.c), so keys that count as equal tie; NaT and missing categories are,
+ * as in pandas' merge, ordinary numbers that come first. */
 #include "base/mem.h"
 #include "data/kern/join/join_int.h"
 #include "data/kern/sort/sort.h"
@@ -88,7 +88,10 @@ static enum tr_status key_rows(const struct tr_join_rows *pairs, int64_t n_left,
   return TR_OK;
 }
 
-struct permute_job { const uint32_t *rows, *order; uint32_t *out; };
+struct permute_job {
+  const uint32_t *rows, *order;
+  uint32_t *out;
+};
 
 static enum tr_status permute_range(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   const struct permute_job *job = arg;
@@ -113,8 +116,9 @@ static enum tr_status permute(struct tr_ctx *ctx, struct tr_buffer **rows, struc
   return st;
 }
 
-enum tr_status tr_join_order(struct tr_ctx *ctx, struct tr_array *const *left, int64_t n_left, struct tr_array *const *right,
-                             int64_t n_right, int n_keys, struct tr_join_rows *pairs, struct tr_error *err) {
+enum tr_status tr_join_order(struct tr_ctx *ctx, struct tr_array *const *left, int64_t n_left,
+                             struct tr_array *const *right, int64_t n_right, int n_keys, struct tr_join_rows *pairs,
+                             struct tr_error *err) {
   bool with_left = !pairs->left_missing || pairs->right_missing, with_right = pairs->left_missing;
   struct tr_buffer *rows = NULL, *order = NULL;
   void *p = NULL;
@@ -128,8 +132,7 @@ enum tr_status tr_join_order(struct tr_ctx *ctx, struct tr_array *const *left, i
     st = order_column(ctx, left[k], right[k], with_left, with_right, &column, err);
     if (st == TR_OK && rows)
       st = tr_take(ctx, column, (const uint32_t *)rows->data, pairs->n, false, &keys[k].array, err);
-    else if (st == TR_OK)
-      keys[k].array = tr_array_ref(column);
+    else if (st == TR_OK) keys[k].array = tr_array_ref(column);
     tr_array_unref(column);
     if (st != TR_OK) goto done;
   }

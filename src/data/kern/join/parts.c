@@ -44,9 +44,9 @@ static enum tr_status scan(struct tr_ctx *ctx, struct tr_parts *p, int k, int64_
 
 static enum tr_part_form number_form(int kind, bool as_float) {
   static const enum tr_part_form ints[TR_N_KINDS] = {
-      [TR_BOOL] = TR_PART_U8, [TR_I8] = TR_PART_I8, [TR_I16] = TR_PART_I16, [TR_I32] = TR_PART_I32, [TR_I64] = TR_PART_I64,
-      [TR_U8] = TR_PART_U8, [TR_U16] = TR_PART_U16, [TR_U32] = TR_PART_U32, [TR_U64] = TR_PART_U64,
-      [TR_DATETIME] = TR_PART_I64, [TR_TIMEDELTA] = TR_PART_I64};
+      [TR_BOOL] = TR_PART_U8, [TR_I8] = TR_PART_I8,        [TR_I16] = TR_PART_I16,      [TR_I32] = TR_PART_I32,
+      [TR_I64] = TR_PART_I64, [TR_U8] = TR_PART_U8,        [TR_U16] = TR_PART_U16,      [TR_U32] = TR_PART_U32,
+      [TR_U64] = TR_PART_U64, [TR_DATETIME] = TR_PART_I64, [TR_TIMEDELTA] = TR_PART_I64};
   if (kind == TR_F32) return TR_PART_F_F32;
   if (kind == TR_F64) return TR_PART_F_F64;
   return (enum tr_part_form)(ints[kind] + (as_float ? TR_PART_F_U8 - TR_PART_U8 : 0));
@@ -89,7 +89,10 @@ enum tr_status tr_join_map_codes(struct tr_ctx *ctx, struct tr_array *left, stru
   return st;
 }
 
-struct fix_job { const struct tr_view *views; uint32_t *found; };
+struct fix_job {
+  const struct tr_view *views;
+  uint32_t *found;
+};
 
 static enum tr_status fix_range(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   const struct fix_job *job = arg;
@@ -198,8 +201,9 @@ static enum tr_status add_key(struct tr_ctx *ctx, struct tr_parts *p, int k, str
   return scan(ctx, p, k, r->length, err);
 }
 
-enum tr_status tr_parts_make(struct tr_ctx *ctx, struct tr_array *const *left, int64_t n_left, struct tr_array *const *right,
-                             int64_t n_right, int n_keys, struct tr_parts *out, struct tr_error *err) {
+enum tr_status tr_parts_make(struct tr_ctx *ctx, struct tr_array *const *left, int64_t n_left,
+                             struct tr_array *const *right, int64_t n_right, int n_keys, struct tr_parts *out,
+                             struct tr_error *err) {
   memset(out, 0, sizeof *out);
   out->n = n_keys;
   out->capacity = n_keys * 6; /* a key owns two things, its fold two more, a fold of several the same */

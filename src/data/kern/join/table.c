@@ -1,6 +1,6 @@
-/* The table of right rows: an array by number where numbers are dense, else open addressing with 8-byte slots. It is built
- * by all threads at once: a slot is claimed by compare-and-swap and keeps the smallest row of its key, so what is found
- * does not depend on who came first. Blocks of rows are hashed first and their slots prefetched. */
+/* The table of right rows: an array by number where numbers are dense, else open addressing with 8-byte slots. It is
+ * built by all threads at once: a slot is claimed by compare-and-swap and keeps the smallest row of its key, so what is
+ * found does not depend on who came first. Blocks of rows are hashed first and their slots prefetched. */
 #include "base/mem.h"
 #include "data/kern/join/join_int.h"
 
@@ -93,7 +93,9 @@ static enum tr_status build_range(void *arg, int thread, int64_t begin, int64_t 
   return TR_OK;
 }
 
-struct clear_job { uint8_t *bytes; };
+struct clear_job {
+  uint8_t *bytes;
+};
 
 static enum tr_status clear_range(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   const struct clear_job *job = arg;
@@ -131,7 +133,8 @@ static enum tr_status allocate(struct tr_join_table *t, int64_t n, struct tr_err
 
 enum tr_status tr_join_table_make(struct tr_ctx *ctx, const struct tr_parts *parts, int from, int to, uint64_t domain,
                                   int64_t n_right, struct tr_join_table *out, struct tr_error *err) {
-  *out = (struct tr_join_table){.ctx = ctx, .parts = parts, .from = from, .to = to, .domain = domain, .n_right = n_right};
+  *out =
+      (struct tr_join_table){.ctx = ctx, .parts = parts, .from = from, .to = to, .domain = domain, .n_right = n_right};
   struct build_job job = {.t = out, .right = parts->right};
   enum tr_status st;
   TR_GOTO(st, allocate(out, n_right, err));
@@ -188,7 +191,8 @@ static void find_dense(const struct tr_join_table *t, const uint64_t *numbers, i
   for (int64_t i = 0; i < n; i++) first[i] = t->dense[numbers[i]];
 }
 
-void tr_join_table_find(const struct tr_join_table *t, const struct tr_part *side, int64_t begin, int64_t end, uint32_t *first) {
+void tr_join_table_find(const struct tr_join_table *t, const struct tr_part *side, int64_t begin, int64_t end,
+                        uint32_t *first) {
   uint64_t numbers[TR_JOIN_BLOCK];
   for (int64_t at = begin; at < end; at += TR_JOIN_BLOCK) {
     int64_t n = end - at < TR_JOIN_BLOCK ? end - at : TR_JOIN_BLOCK;
@@ -212,8 +216,8 @@ static enum tr_status find_range(void *arg, int thread, int64_t begin, int64_t e
   return TR_OK;
 }
 
-enum tr_status tr_join_table_find_all(struct tr_ctx *ctx, const struct tr_join_table *t, const struct tr_part *side, int64_t n,
-                                      uint32_t *first, struct tr_error *err) {
+enum tr_status tr_join_table_find_all(struct tr_ctx *ctx, const struct tr_join_table *t, const struct tr_part *side,
+                                      int64_t n, uint32_t *first, struct tr_error *err) {
   struct find_job job = {t, side, first};
   return tr_parallel_for(ctx, n, tr_grain(ctx), find_range, &job, err);
 }

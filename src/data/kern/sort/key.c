@@ -53,9 +53,10 @@ static void settle(struct tr_piece *p, struct tr_piece_range range, bool na_firs
 
 static enum tr_piece_form form_of(const struct tr_array *a) {
   static const enum tr_piece_form forms[TR_N_KINDS] = {
-      [TR_BOOL] = TR_PIECE_U8, [TR_I8] = TR_PIECE_I8,   [TR_I16] = TR_PIECE_I16, [TR_I32] = TR_PIECE_I32,
-      [TR_I64] = TR_PIECE_I64, [TR_U8] = TR_PIECE_U8,   [TR_U16] = TR_PIECE_U16, [TR_U32] = TR_PIECE_U32,
-      [TR_U64] = TR_PIECE_U64, [TR_F32] = TR_PIECE_F32, [TR_F64] = TR_PIECE_F64, [TR_DATETIME] = TR_PIECE_NAT64,
+      [TR_BOOL] = TR_PIECE_U8,         [TR_I8] = TR_PIECE_I8,        [TR_I16] = TR_PIECE_I16,
+      [TR_I32] = TR_PIECE_I32,         [TR_I64] = TR_PIECE_I64,      [TR_U8] = TR_PIECE_U8,
+      [TR_U16] = TR_PIECE_U16,         [TR_U32] = TR_PIECE_U32,      [TR_U64] = TR_PIECE_U64,
+      [TR_F32] = TR_PIECE_F32,         [TR_F64] = TR_PIECE_F64,      [TR_DATETIME] = TR_PIECE_NAT64,
       [TR_TIMEDELTA] = TR_PIECE_NAT64, [TR_CATEGORY] = TR_PIECE_CODE};
   return forms[a->dtype.kind];
 }
@@ -67,8 +68,8 @@ static enum tr_status own(struct tr_key_pieces *k, int64_t bytes, void **out, st
   return TR_OK;
 }
 
-static enum tr_status add_ranked(struct tr_ctx *ctx, struct tr_array *a, struct tr_piece *p, struct tr_piece_range *range,
-                                 struct tr_key_pieces *k, struct tr_error *err) {
+static enum tr_status add_ranked(struct tr_ctx *ctx, struct tr_array *a, struct tr_piece *p,
+                                 struct tr_piece_range *range, struct tr_key_pieces *k, struct tr_error *err) {
   p->form = TR_PIECE_CODE;
   p->src = tr_array_data(a);
   *range = (struct tr_piece_range){.high = (uint64_t)a->dict->length - 1, .missing = a->null_count != 0};
@@ -128,8 +129,8 @@ static enum tr_status add_key(struct tr_ctx *ctx, const struct tr_sort_key *key,
   return TR_OK;
 }
 
-enum tr_status tr_key_pieces_make(struct tr_ctx *ctx, const struct tr_sort_key *keys, int n_keys, int64_t n, bool na_first,
-                                  struct tr_key_pieces *out, struct tr_error *err) {
+enum tr_status tr_key_pieces_make(struct tr_ctx *ctx, const struct tr_sort_key *keys, int n_keys, int64_t n,
+                                  bool na_first, struct tr_key_pieces *out, struct tr_error *err) {
   memset(out, 0, sizeof *out);
   out->capacity = n_keys * 2; /* a key owns two things at most */
   void *p[4] = {0};

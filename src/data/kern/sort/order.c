@@ -1,7 +1,7 @@
-/* Ordering rows by their bit string. A window of it and the row's place make one 64-bit number; numbers are scattered once
- * into up to 2^11 buckets of about equal size (cut by a sample), each bucket is sorted in cache by one thread, and runs that
- * the window left equal are ordered by the next window: short runs at once, a bucket's runs together; long ones in
- * parallel again. The place in the low bits makes every order stable and independent of threads. */
+/* Ordering rows by their bit string. A window of it and the row's place make one 64-bit number; numbers are scattered
+ * once into up to 2^11 buckets of about equal size (cut by a sample), each bucket is sorted in cache by one thread, and
+ * runs that the window left equal are ordered by the next window: short runs at once, a bucket's runs together; long
+ * ones in parallel again. The place in the low bits makes every order stable and independent of threads. */
 #include "base/mem.h"
 #include "data/kern/sort/sort_int.h"
 
@@ -18,9 +18,9 @@ struct level {
   uint16_t *bucket_of; /* by the first prefix_bits of the window */
   int n_buckets;
   int64_t chunk_rows, n_chunks;
-  uint32_t *counts;    /* per chunk and bucket: how many, then where */
-  int64_t *begins;     /* of buckets; n_buckets + 1 */
-  int64_t *long_runs;  /* pairs */
+  uint32_t *counts;   /* per chunk and bucket: how many, then where */
+  int64_t *begins;    /* of buckets; n_buckets + 1 */
+  int64_t *long_runs; /* pairs */
   _Atomic int64_t n_long;
 };
 
@@ -67,8 +67,8 @@ static int64_t find_runs(const uint64_t *sorted, int64_t n, int place_bits, int6
 }
 
 /* One window more for the rows of all runs. packed, tmp: m numbers; old: m rows. Runs still equal are left in tmp. */
-static int64_t order_runs(const struct tr_order *o, uint32_t *rows, const int64_t *runs, int64_t n_runs, int64_t m, int from,
-                          int bits, uint64_t *packed, uint64_t *tmp, uint32_t *old) {
+static int64_t order_runs(const struct tr_order *o, uint32_t *rows, const int64_t *runs, int64_t n_runs, int64_t m,
+                          int from, int bits, uint64_t *packed, uint64_t *tmp, uint32_t *old) {
   int place_bits = tr_bit_length((uint64_t)m);
   int64_t at = 0, left = 0;
   for (int64_t r = 0; r < n_runs; r++) {
@@ -98,7 +98,8 @@ enum tr_status tr_order_ties(const struct tr_order *o, uint32_t *rows, const int
   if (n_runs == 0 || !more_after(o, from)) return TR_OK;
   TR_TRY(tr_ctx_check(o->ctx));
   if (from >= o->bits) {
-    for (int64_t r = 0; r < n_runs; r++) TR_TRY(order_by_text(o, rows + runs[2 * r], runs[2 * r + 1] - runs[2 * r], err));
+    for (int64_t r = 0; r < n_runs; r++)
+      TR_TRY(order_by_text(o, rows + runs[2 * r], runs[2 * r + 1] - runs[2 * r], err));
     return TR_OK;
   }
   int64_t m = 0;

@@ -1,49 +1,49 @@
-/* Keys as order-preserving numbers: integers shifted to start at 0, floats by their bits (-0.0 equals 0.0), text by 7 bytes at
- * a time, missing values above or below everything. */
+/* Keys as order-preserving numbers: integers shifted to start at 0, floats by their bits (-0.0 equals 0.0), text by 7
+ * bytes at a time, missing values above or below everything. */
 #include "data/kern/sort/sort_int.h"
 
-#define SIGN (1ull << 63)
+#define SIGN    (1ull << 63)
 #define GONE(v) 0
-#define RAW(v) ((uint64_t)(v))
-#define T uint8_t
+#define RAW(v)  ((uint64_t)(v))
+#define T       uint8_t
 #define NAME(x) x##_u8
 #include "data/kern/sort/piece.tmpl.h"
 #undef T
 #undef NAME
-#define T uint16_t
+#define T       uint16_t
 #define NAME(x) x##_u16
 #include "data/kern/sort/piece.tmpl.h"
 #undef T
 #undef NAME
-#define T uint32_t
+#define T       uint32_t
 #define NAME(x) x##_u32
 #include "data/kern/sort/piece.tmpl.h"
 #undef T
 #undef NAME
-#define T uint64_t
+#define T       uint64_t
 #define NAME(x) x##_u64
 #include "data/kern/sort/piece.tmpl.h"
 #undef T
 #undef NAME
 #undef RAW
 
-#define RAW(v) ((uint64_t)(int64_t)(v) ^ SIGN)
-#define T int8_t
+#define RAW(v)  ((uint64_t)(int64_t)(v) ^ SIGN)
+#define T       int8_t
 #define NAME(x) x##_i8
 #include "data/kern/sort/piece.tmpl.h"
 #undef T
 #undef NAME
-#define T int16_t
+#define T       int16_t
 #define NAME(x) x##_i16
 #include "data/kern/sort/piece.tmpl.h"
 #undef T
 #undef NAME
-#define T int32_t
+#define T       int32_t
 #define NAME(x) x##_i32
 #include "data/kern/sort/piece.tmpl.h"
 #undef T
 #undef NAME
-#define T int64_t
+#define T       int64_t
 #define NAME(x) x##_i64
 #include "data/kern/sort/piece.tmpl.h"
 #undef NAME
@@ -71,15 +71,15 @@ static inline uint64_t raw_f32(float v) {
 }
 
 #define GONE(v) ((v) != (v))
-#define RAW(v) raw_f32(v)
-#define T float
+#define RAW(v)  raw_f32(v)
+#define T       float
 #define NAME(x) x##_f32
 #include "data/kern/sort/piece.tmpl.h"
 #undef T
 #undef NAME
 #undef RAW
-#define RAW(v) raw_f64(v)
-#define T double
+#define RAW(v)  raw_f64(v)
+#define T       double
 #define NAME(x) x##_f64
 #include "data/kern/sort/piece.tmpl.h"
 #undef T
@@ -88,15 +88,15 @@ static inline uint64_t raw_f32(float v) {
 #undef GONE
 
 #define GONE(v) ((v) < 0)
-#define RAW(v) ((uint64_t)(v))
-#define T int32_t
+#define RAW(v)  ((uint64_t)(v))
+#define T       int32_t
 #define NAME(x) x##_code
 #include "data/kern/sort/piece.tmpl.h"
 #undef T
 #undef NAME
 #undef GONE
 #define GONE(v) ((v) == UINT32_MAX)
-#define T uint32_t
+#define T       uint32_t
 #define NAME(x) x##_rank
 #include "data/kern/sort/piece.tmpl.h"
 #undef T
@@ -141,14 +141,14 @@ static const struct form {
   void (*scan)(const void *, int64_t, int64_t, struct tr_piece_range *);
   void (*encode)(const struct tr_piece *, const uint32_t *, int64_t, int64_t, uint64_t *);
 } forms[] = {
-    [TR_PIECE_U8] = {scan_u8, encode_u8},          [TR_PIECE_U16] = {scan_u16, encode_u16},
-    [TR_PIECE_U32] = {scan_u32, encode_u32},       [TR_PIECE_U64] = {scan_u64, encode_u64},
-    [TR_PIECE_I8] = {scan_i8, encode_i8},          [TR_PIECE_I16] = {scan_i16, encode_i16},
-    [TR_PIECE_I32] = {scan_i32, encode_i32},       [TR_PIECE_I64] = {scan_i64, encode_i64},
-    [TR_PIECE_NAT64] = {scan_nat64, encode_nat64}, [TR_PIECE_F32] = {scan_f32, encode_f32},
-    [TR_PIECE_F64] = {scan_f64, encode_f64},       [TR_PIECE_CODE] = {scan_code, encode_code},
+    [TR_PIECE_U8] = {scan_u8, encode_u8},           [TR_PIECE_U16] = {scan_u16, encode_u16},
+    [TR_PIECE_U32] = {scan_u32, encode_u32},        [TR_PIECE_U64] = {scan_u64, encode_u64},
+    [TR_PIECE_I8] = {scan_i8, encode_i8},           [TR_PIECE_I16] = {scan_i16, encode_i16},
+    [TR_PIECE_I32] = {scan_i32, encode_i32},        [TR_PIECE_I64] = {scan_i64, encode_i64},
+    [TR_PIECE_NAT64] = {scan_nat64, encode_nat64},  [TR_PIECE_F32] = {scan_f32, encode_f32},
+    [TR_PIECE_F64] = {scan_f64, encode_f64},        [TR_PIECE_CODE] = {scan_code, encode_code},
     [TR_PIECE_RANKED] = {scan_code, encode_ranked}, [TR_PIECE_RANK] = {scan_rank, encode_rank},
-    [TR_PIECE_TEXT_FLAG] = {NULL, encode_flag},    [TR_PIECE_TEXT] = {NULL, encode_text},
+    [TR_PIECE_TEXT_FLAG] = {NULL, encode_flag},     [TR_PIECE_TEXT] = {NULL, encode_text},
 };
 
 void tr_piece_scan(const struct tr_piece *p, int64_t begin, int64_t end, struct tr_piece_range *range) {

@@ -1,5 +1,5 @@
-/* One form of key. Holes: T (type in memory), RAW(v) (order-preserving uint64 of a present value), GONE(v) (is missing),
- * NAME(x). */
+/* One form of key. Holes: T (type in memory), RAW(v) (order-preserving uint64 of a present value), GONE(v) (is
+ * missing), NAME(x). */
 
 static void NAME(scan)(const void *src, int64_t begin, int64_t end, struct tr_piece_range *r) {
   const T *s = src;

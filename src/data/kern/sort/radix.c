@@ -1,6 +1,6 @@
-/* In-cache sort of 64-bit numbers: the range of what is there is cut into 2^4 to 2^10 equal parts, numbers are scattered by
- * part, parts are sorted in turn, short ones by insertion. Every level sees only the range its numbers really span, so
- * skew costs levels (at most 16), never order. */
+/* In-cache sort of 64-bit numbers: the range of what is there is cut into 2^4 to 2^10 equal parts, numbers are
+ * scattered by part, parts are sorted in turn, short ones by insertion. Every level sees only the range its numbers
+ * really span, so skew costs levels (at most 16), never order. */
 #include "data/kern/sort/sort_int.h"
 
 enum { INSERTION = 24, MAX_DIGIT = 10 };

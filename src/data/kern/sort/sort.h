@@ -1,6 +1,6 @@
 /* Stable sorts and top-n: give row numbers, move no columns. pandas' order: NaN/None/NaT last (or first on request)
- * whatever the direction; text by code point; categories by code. As in pandas, several keys with na_first treat NaN of a float key
- * as the infinity that comes first. */
+ * whatever the direction; text by code point; categories by code. As in pandas, several keys with na_first treat NaN of
+ * a float key as the infinity that comes first. */
 #pragma once
 #include "data/col/col.h"
 
@@ -10,10 +10,12 @@ struct tr_sort_key {
 };
 
 /* rows[i] = number of the row that comes i-th (uint32, n of them). */
-TR_MUST_USE enum tr_status tr_sort_rows(struct tr_ctx *ctx, const struct tr_sort_key *keys, int n_keys, int64_t n, bool na_first,
-                                        struct tr_buffer **rows, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_sort_rows(struct tr_ctx *ctx, const struct tr_sort_key *keys, int n_keys, int64_t n,
+                                        bool na_first, struct tr_buffer **rows, struct tr_error *err);
 /* The first min(k, n) rows of that order, without sorting the rest. */
-TR_MUST_USE enum tr_status tr_sort_top(struct tr_ctx *ctx, const struct tr_sort_key *keys, int n_keys, int64_t n, int64_t k,
-                                       bool na_first, struct tr_buffer **rows, int64_t *n_out, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_sort_top(struct tr_ctx *ctx, const struct tr_sort_key *keys, int n_keys, int64_t n,
+                                       int64_t k, bool na_first, struct tr_buffer **rows, int64_t *n_out,
+                                       struct tr_error *err);
 /* Whether the array ascends (non-strictly; missing anywhere = false), and strictly; early exit. */
-TR_MUST_USE enum tr_status tr_sort_is_sorted(struct tr_ctx *ctx, struct tr_array *a, bool *ascending, bool *strict, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_sort_is_sorted(struct tr_ctx *ctx, struct tr_array *a, bool *ascending, bool *strict,
+                                             struct tr_error *err);

@@ -1,19 +1,28 @@
-/* Inside of the sorts. Every key becomes one or more "pieces": numbers of a known number of bits whose unsigned order is the
- * wanted order (direction and missing values settled). The pieces side by side are one long bit string per row; sorting
- * looks at it window by window, as many bits at a time as fit beside a row number in 64 bits. */
+/* Inside of the sorts. Every key becomes one or more "pieces": numbers of a known number of bits whose unsigned order
+ * is the wanted order (direction and missing values settled). The pieces side by side are one long bit string per row;
+ * sorting looks at it window by window, as many bits at a time as fit beside a row number in 64 bits. */
 #pragma once
 #include "data/kern/sort/sort.h"
 
 enum { TR_SORT_BLOCK = 512 };
 
 enum tr_piece_form {
-  TR_PIECE_U8, TR_PIECE_U16, TR_PIECE_U32, TR_PIECE_U64, TR_PIECE_I8, TR_PIECE_I16, TR_PIECE_I32, TR_PIECE_I64,
-  TR_PIECE_NAT64,  /* int64, TR_NAT missing */
-  TR_PIECE_F32, TR_PIECE_F64,
+  TR_PIECE_U8,
+  TR_PIECE_U16,
+  TR_PIECE_U32,
+  TR_PIECE_U64,
+  TR_PIECE_I8,
+  TR_PIECE_I16,
+  TR_PIECE_I32,
+  TR_PIECE_I64,
+  TR_PIECE_NAT64, /* int64, TR_NAT missing */
+  TR_PIECE_F32,
+  TR_PIECE_F64,
   TR_PIECE_CODE,   /* int32, -1 missing */
   TR_PIECE_RANKED, /* int32 code into rank[], -1 missing */
   TR_PIECE_RANK,   /* uint32, UINT32_MAX missing */
-  TR_PIECE_TEXT_FLAG, TR_PIECE_TEXT, /* missing or not; 7 bytes and how many of them there are */
+  TR_PIECE_TEXT_FLAG,
+  TR_PIECE_TEXT, /* missing or not; 7 bytes and how many of them there are */
 };
 
 struct tr_piece {
@@ -38,7 +47,10 @@ struct tr_order {
 };
 
 /* Smallest and largest order-preserving number of values [begin, end), and whether some are missing. */
-struct tr_piece_range { uint64_t low, high; bool missing; };
+struct tr_piece_range {
+  uint64_t low, high;
+  bool missing;
+};
 void tr_piece_scan(const struct tr_piece *p, int64_t begin, int64_t end, struct tr_piece_range *range);
 /* Numbers of rows[0 .. n), or of rows begin .. begin + n when rows is NULL; n <= TR_SORT_BLOCK. */
 void tr_piece_encode(const struct tr_piece *p, const uint32_t *rows, int64_t begin, int64_t n, uint64_t *out);
@@ -50,8 +62,8 @@ static inline int tr_bit_length(uint64_t v) { return v ? 64 - __builtin_clzll(v)
 /* Sorts numbers that are distinct as a whole; those equal above `low_bits` come in ascending order. tmp: n numbers. */
 void tr_sort_u64(uint64_t *a, uint64_t *tmp, int64_t n, int low_bits);
 /* Orders rows by the bits from `from` on, stably: out = in (NULL: 0 .. n) in order. */
-TR_MUST_USE enum tr_status tr_order_rows(const struct tr_order *o, const uint32_t *in, int64_t n, int from, uint32_t *out,
-                                         struct tr_error *err);
+TR_MUST_USE enum tr_status tr_order_rows(const struct tr_order *o, const uint32_t *in, int64_t n, int from,
+                                         uint32_t *out, struct tr_error *err);
 /* Orders the rows of short tied runs of `rows`; runs are (begin, end) pairs. Single-threaded. */
 TR_MUST_USE enum tr_status tr_order_ties(const struct tr_order *o, uint32_t *rows, const int64_t *runs, int64_t n_runs,
                                          int from, struct tr_error *err);

@@ -2,37 +2,37 @@
 #include "data/kern/sort/sort_int.h"
 
 #define GONE(v) 0
-#define T uint8_t
+#define T       uint8_t
 #define NAME(x) x##_u8
 #include "data/kern/sort/sorted.tmpl.h"
 #undef T
 #undef NAME
-#define T uint16_t
+#define T       uint16_t
 #define NAME(x) x##_u16
 #include "data/kern/sort/sorted.tmpl.h"
 #undef T
 #undef NAME
-#define T uint32_t
+#define T       uint32_t
 #define NAME(x) x##_u32
 #include "data/kern/sort/sorted.tmpl.h"
 #undef T
 #undef NAME
-#define T uint64_t
+#define T       uint64_t
 #define NAME(x) x##_u64
 #include "data/kern/sort/sorted.tmpl.h"
 #undef T
 #undef NAME
-#define T int8_t
+#define T       int8_t
 #define NAME(x) x##_i8
 #include "data/kern/sort/sorted.tmpl.h"
 #undef T
 #undef NAME
-#define T int16_t
+#define T       int16_t
 #define NAME(x) x##_i16
 #include "data/kern/sort/sorted.tmpl.h"
 #undef T
 #undef NAME
-#define T int32_t
+#define T       int32_t
 #define NAME(x) x##_i32
 #include "data/kern/sort/sorted.tmpl.h"
 #undef NAME
@@ -44,7 +44,7 @@
 #undef NAME
 #undef GONE
 #define GONE(v) 0
-#define T int64_t
+#define T       int64_t
 #define NAME(x) x##_i64
 #include "data/kern/sort/sorted.tmpl.h"
 #undef NAME
@@ -56,12 +56,12 @@
 #undef NAME
 #undef GONE
 #define GONE(v) ((v) != (v))
-#define T float
+#define T       float
 #define NAME(x) x##_f32
 #include "data/kern/sort/sorted.tmpl.h"
 #undef T
 #undef NAME
-#define T double
+#define T       double
 #define NAME(x) x##_f64
 #include "data/kern/sort/sorted.tmpl.h"
 #undef T
@@ -101,9 +101,10 @@ typedef int (*ascends_fn)(const struct tr_array *, int64_t, int64_t);
 
 static ascends_fn ascends_of(const struct tr_array *a) {
   static const ascends_fn fns[TR_N_KINDS] = {
-      [TR_BOOL] = ascends_u8, [TR_I8] = ascends_i8,   [TR_I16] = ascends_i16, [TR_I32] = ascends_i32,
-      [TR_I64] = ascends_i64, [TR_U8] = ascends_u8,   [TR_U16] = ascends_u16, [TR_U32] = ascends_u32,
-      [TR_U64] = ascends_u64, [TR_F32] = ascends_f32, [TR_F64] = ascends_f64, [TR_STR] = ascends_text,
+      [TR_BOOL] = ascends_u8,        [TR_I8] = ascends_i8,           [TR_I16] = ascends_i16,
+      [TR_I32] = ascends_i32,        [TR_I64] = ascends_i64,         [TR_U8] = ascends_u8,
+      [TR_U16] = ascends_u16,        [TR_U32] = ascends_u32,         [TR_U64] = ascends_u64,
+      [TR_F32] = ascends_f32,        [TR_F64] = ascends_f64,         [TR_STR] = ascends_text,
       [TR_DATETIME] = ascends_nat64, [TR_TIMEDELTA] = ascends_nat64, [TR_CATEGORY] = ascends_code};
   if (a->enc == TR_DICT && a->dtype.kind == TR_STR) return a->dict_sorted ? ascends_code : ascends_dict;
   return fns[a->dtype.kind];
@@ -126,7 +127,8 @@ static enum tr_status look(void *arg, int thread, int64_t begin, int64_t end, st
   return TR_OK;
 }
 
-enum tr_status tr_sort_is_sorted(struct tr_ctx *ctx, struct tr_array *a, bool *ascending, bool *strict, struct tr_error *err) {
+enum tr_status tr_sort_is_sorted(struct tr_ctx *ctx, struct tr_array *a, bool *ascending, bool *strict,
+                                 struct tr_error *err) {
   struct sorted_job job = {.a = a, .fn = ascends_of(a)};
   *ascending = *strict = false;
   TR_TRY(tr_parallel_for(ctx, a->length, tr_grain(ctx), look, &job, err));

@@ -31,7 +31,8 @@ static enum tr_status shorten_prefix(void *arg, int thread, int64_t begin, int64
 }
 
 /* Bytes that all present texts begin with. */
-static enum tr_status common_prefix(struct tr_ctx *ctx, const struct tr_array *a, int64_t *bytes, struct tr_error *err) {
+static enum tr_status common_prefix(struct tr_ctx *ctx, const struct tr_array *a, int64_t *bytes,
+                                    struct tr_error *err) {
   struct prefix_job job = {.a = a};
   const struct tr_view *v = tr_array_views(a);
   *bytes = 0;
@@ -71,7 +72,8 @@ enum tr_status tr_text_ranks(struct tr_ctx *ctx, struct tr_array *a, bool distin
       {.form = TR_PIECE_TEXT, .text = a, .text_at = shared + 7, .bits = 64},
   };
   int skip = distinct; /* a dictionary has nothing missing */
-  const struct tr_order order = {.ctx = ctx, .pieces = pieces + skip, .n_pieces = 3 - skip, .bits = 129 - skip, .text = a};
+  const struct tr_order order = {
+      .ctx = ctx, .pieces = pieces + skip, .n_pieces = 3 - skip, .bits = 129 - skip, .text = a};
   void *rows;
   TR_TRY(tr_mem_alloc((size_t)a->length * 4, &rows, err));
   enum tr_status st = tr_order_rows(&order, NULL, a->length, 0, rows, err);

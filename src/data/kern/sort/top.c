@@ -1,5 +1,5 @@
-/* Top-n: finds the k-th smallest first window of the bit string, keeps the rows up to it, and orders only those. Each thread
- * keeps its k smallest windows; which thread saw what does not matter for the k-th of all. */
+/* Top-n: finds the k-th smallest first window of the bit string, keeps the rows up to it, and orders only those. Each
+ * thread keeps its k smallest windows; which thread saw what does not matter for the k-th of all. */
 #include "base/mem.h"
 #include "data/kern/sort/sort_int.h"
 #include "data/kern/take/take.h"

@@ -45,8 +45,8 @@ static enum tr_status write_range(void *arg, int thread, int64_t begin, int64_t 
   return TR_OK;
 }
 
-enum tr_status tr_mask_rows(struct tr_ctx *ctx, const uint8_t *mask, int64_t n, struct tr_buffer **rows, int64_t *n_rows,
-                            struct tr_error *err) {
+enum tr_status tr_mask_rows(struct tr_ctx *ctx, const uint8_t *mask, int64_t n, struct tr_buffer **rows,
+                            int64_t *n_rows, struct tr_error *err) {
   *rows = NULL;
   *n_rows = 0;
   struct mask_job job = {.mask = mask, .grain = tr_grain(ctx)};

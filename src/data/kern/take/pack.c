@@ -3,57 +3,57 @@
  * packing checks the guess on every value. */
 #include "data/kern/take/take_int.h"
 
-#define W uint8_t
-#define P uint8_t
+#define W       uint8_t
+#define P       uint8_t
 #define NAME(x) x##_1_1
 #include "data/kern/take/pack.tmpl.h"
 #undef W
 #undef NAME
-#define W uint16_t
+#define W       uint16_t
 #define NAME(x) x##_2_1
 #include "data/kern/take/pack.tmpl.h"
 #undef W
 #undef NAME
-#define W uint32_t
+#define W       uint32_t
 #define NAME(x) x##_4_1
 #include "data/kern/take/pack.tmpl.h"
 #undef W
 #undef NAME
-#define W uint64_t
+#define W       uint64_t
 #define NAME(x) x##_8_1
 #include "data/kern/take/pack.tmpl.h"
 #undef W
 #undef P
 #undef NAME
-#define P uint16_t
-#define W uint16_t
+#define P       uint16_t
+#define W       uint16_t
 #define NAME(x) x##_2_2
 #include "data/kern/take/pack.tmpl.h"
 #undef W
 #undef NAME
-#define W uint32_t
+#define W       uint32_t
 #define NAME(x) x##_4_2
 #include "data/kern/take/pack.tmpl.h"
 #undef W
 #undef NAME
-#define W uint64_t
+#define W       uint64_t
 #define NAME(x) x##_8_2
 #include "data/kern/take/pack.tmpl.h"
 #undef W
 #undef P
 #undef NAME
-#define P uint32_t
-#define W uint32_t
+#define P       uint32_t
+#define W       uint32_t
 #define NAME(x) x##_4_4
 #include "data/kern/take/pack.tmpl.h"
 #undef W
 #undef NAME
-#define W uint64_t
+#define W       uint64_t
 #define NAME(x) x##_8_4
 #include "data/kern/take/pack.tmpl.h"
 #undef P
 #undef NAME
-#define P uint64_t
+#define P       uint64_t
 #define NAME(x) x##_8_8
 #include "data/kern/take/pack.tmpl.h"
 #undef W
@@ -74,7 +74,8 @@ static void unpack_16_16(const uint8_t *rows, int64_t stride, int64_t n, uint64_
 static const struct kernel {
   uint64_t (*pack)(const void *, int64_t, uint64_t, uint8_t *, int64_t);
   void (*unpack)(const uint8_t *, int64_t, int64_t, uint64_t, void *);
-} kernels[5][5] = { /* by log2 of width and of packed width */
+} kernels[5][5] = {
+    /* by log2 of width and of packed width */
     {{pack_1_1, unpack_1_1}},
     {{pack_2_1, unpack_2_1}, {pack_2_2, unpack_2_2}},
     {{pack_4_1, unpack_4_1}, {pack_4_2, unpack_4_2}, {pack_4_4, unpack_4_4}},
@@ -154,7 +155,8 @@ static enum tr_status pack_range(void *arg, int thread, int64_t begin, int64_t e
   return TR_OK;
 }
 
-enum tr_status tr_pack_rows(struct tr_ctx *ctx, struct tr_take_group *g, int64_t n, bool *misfit, struct tr_error *err) {
+enum tr_status tr_pack_rows(struct tr_ctx *ctx, struct tr_take_group *g, int64_t n, bool *misfit,
+                            struct tr_error *err) {
   struct pack_job job = {.g = g};
   TR_TRY(tr_parallel_for(ctx, n, tr_grain(ctx), pack_range, &job, err));
   *misfit = job.misfits != 0;

@@ -4,29 +4,31 @@
 #include "base/mem.h"
 #include "data/kern/take/take_int.h"
 
-struct pair16 { uint64_t a, b; };
+struct pair16 {
+  uint64_t a, b;
+};
 
-#define T uint8_t
+#define T       uint8_t
 #define NAME(x) x##_1
 #include "data/kern/take/gather.tmpl.h"
 #undef T
 #undef NAME
-#define T uint16_t
+#define T       uint16_t
 #define NAME(x) x##_2
 #include "data/kern/take/gather.tmpl.h"
 #undef T
 #undef NAME
-#define T uint32_t
+#define T       uint32_t
 #define NAME(x) x##_4
 #include "data/kern/take/gather.tmpl.h"
 #undef T
 #undef NAME
-#define T uint64_t
+#define T       uint64_t
 #define NAME(x) x##_8
 #include "data/kern/take/gather.tmpl.h"
 #undef T
 #undef NAME
-#define T struct pair16
+#define T       struct pair16
 #define NAME(x) x##_16
 #include "data/kern/take/gather.tmpl.h"
 #undef T
@@ -36,12 +38,10 @@ static const struct kernel {
   void (*gather)(const void *, const uint32_t *, int64_t, int64_t, void *);
   void (*gather_near)(const void *, const uint32_t *, int64_t, void *);
   void (*fill)(const uint32_t *, int64_t, const void *, void *);
-} kernels[5] = { /* by log2 of width */
-    {gather_1, gather_near_1, fill_1},
-    {gather_2, gather_near_2, fill_2},
-    {gather_4, gather_near_4, fill_4},
-    {gather_8, gather_near_8, fill_8},
-    {gather_16, gather_near_16, fill_16},
+} kernels[5] = {
+    /* by log2 of width */
+    {gather_1, gather_near_1, fill_1}, {gather_2, gather_near_2, fill_2},    {gather_4, gather_near_4, fill_4},
+    {gather_8, gather_near_8, fill_8}, {gather_16, gather_near_16, fill_16},
 };
 
 struct take_job {
@@ -54,14 +54,30 @@ struct take_job {
 
 static void to_f64(int kind, const void *in, int64_t n, double *out) {
   switch (kind) {
-  case TR_I8: for (int64_t i = 0; i < n; i++) out[i] = ((const int8_t *)in)[i]; break;
-  case TR_I16: for (int64_t i = 0; i < n; i++) out[i] = ((const int16_t *)in)[i]; break;
-  case TR_I32: for (int64_t i = 0; i < n; i++) out[i] = ((const int32_t *)in)[i]; break;
-  case TR_I64: for (int64_t i = 0; i < n; i++) out[i] = (double)((const int64_t *)in)[i]; break;
-  case TR_U8: for (int64_t i = 0; i < n; i++) out[i] = ((const uint8_t *)in)[i]; break;
-  case TR_U16: for (int64_t i = 0; i < n; i++) out[i] = ((const uint16_t *)in)[i]; break;
-  case TR_U32: for (int64_t i = 0; i < n; i++) out[i] = ((const uint32_t *)in)[i]; break;
-  default: for (int64_t i = 0; i < n; i++) out[i] = (double)((const uint64_t *)in)[i]; break;
+  case TR_I8:
+    for (int64_t i = 0; i < n; i++) out[i] = ((const int8_t *)in)[i];
+    break;
+  case TR_I16:
+    for (int64_t i = 0; i < n; i++) out[i] = ((const int16_t *)in)[i];
+    break;
+  case TR_I32:
+    for (int64_t i = 0; i < n; i++) out[i] = ((const int32_t *)in)[i];
+    break;
+  case TR_I64:
+    for (int64_t i = 0; i < n; i++) out[i] = (double)((const int64_t *)in)[i];
+    break;
+  case TR_U8:
+    for (int64_t i = 0; i < n; i++) out[i] = ((const uint8_t *)in)[i];
+    break;
+  case TR_U16:
+    for (int64_t i = 0; i < n; i++) out[i] = ((const uint16_t *)in)[i];
+    break;
+  case TR_U32:
+    for (int64_t i = 0; i < n; i++) out[i] = ((const uint32_t *)in)[i];
+    break;
+  default:
+    for (int64_t i = 0; i < n; i++) out[i] = (double)((const uint64_t *)in)[i];
+    break;
   }
 }
 
@@ -129,8 +145,8 @@ static void null_of(struct tr_dtype dtype, int enc, uint8_t *null) {
 }
 
 /* Makes the output array of `a` and says how its values get there. */
-static enum tr_status prepare(struct tr_array *a, int64_t n, bool missing, struct tr_take_col *col, struct tr_array **out,
-                              struct tr_error *err) {
+static enum tr_status prepare(struct tr_array *a, int64_t n, bool missing, struct tr_take_col *col,
+                              struct tr_array **out, struct tr_error *err) {
   struct tr_dtype dtype = a->dtype;
   if (missing) TR_TRY(tr_take_missing_dtype(dtype, &dtype, err));
   if (a->enc == TR_DICT) TR_TRY(tr_array_new_dict(dtype, n, a->dict, out, err));
@@ -144,7 +160,8 @@ static enum tr_status prepare(struct tr_array *a, int64_t n, bool missing, struc
   col->width = (uint8_t)(a->enc == TR_DICT ? 4 : tr_dtype_width(a->dtype));
   col->packed = col->width;
   col->to_f64 = missing && tr_kind_is_int(a->dtype.kind);
-  col->narrow = a->enc == TR_DICT || (tr_kind_is_int(a->dtype.kind) && col->width > 1) || tr_kind_is_time(a->dtype.kind);
+  col->narrow =
+      a->enc == TR_DICT || (tr_kind_is_int(a->dtype.kind) && col->width > 1) || tr_kind_is_time(a->dtype.kind);
   col->max_code = a->enc == TR_DICT ? a->dict->length : -1;
   null_of(dtype, a->enc, col->null);
   enum tr_status st = a->enc == TR_PLAIN ? tr_array_share_heaps(*out, a, err) : TR_OK;
@@ -228,7 +245,8 @@ static enum tr_status pack_groups(struct tr_ctx *ctx, struct tr_take_col *cols, 
   return TR_OK;
 }
 
-static void single_groups(struct tr_take_col *cols, int n_cols, struct tr_take_col **order, struct tr_take_group *groups) {
+static void single_groups(struct tr_take_col *cols, int n_cols, struct tr_take_col **order,
+                          struct tr_take_group *groups) {
   for (int c = 0; c < n_cols; c++) {
     order[c] = &cols[c];
     groups[c] = (struct tr_take_group){.cols = order + c, .n_cols = 1};
@@ -254,7 +272,11 @@ static enum tr_status take_columns(struct tr_ctx *ctx, struct tr_take_col *cols,
   bool scattered = is_scattered(rows, n);
   if (n_cols > 1 && scattered && n_src * row_bytes > PACK_MIN_BYTES && n >= n_src / 4)
     TR_GOTO(st, pack_groups(ctx, cols, n_cols, n_src, order, groups, &n_groups, err));
-  struct take_job job = {.rows = rows, .n_src = n_src, .missing = missing, .groups = groups, .n_groups = n_groups,
+  struct take_job job = {.rows = rows,
+                         .n_src = n_src,
+                         .missing = missing,
+                         .groups = groups,
+                         .n_groups = n_groups,
                          .far = scattered && n_src * row_bytes > FAR_MIN_BYTES};
   st = tr_parallel_for(ctx, n, tr_grain(ctx), take_range, &job, err);
 done:
