@@ -8,7 +8,7 @@
 static struct {
   int threads;
   int64_t morsel_rows;
-  int hash_zero, no_optimise;
+  int hash_zero, no_optimise, codec;
 } settings;
 
 static PyObject *class_of(const char *module, const char *name) {
@@ -87,6 +87,11 @@ void tr_client_begin(struct tr_py_call *call) {
   call->saved = PyEval_SaveThread();
 }
 
+enum tr_status tr_client_run(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, struct tr_frame **out, struct tr_error *err) {
+  if (settings.codec && !tr_exec_is_kept(r, need)) return tr_client_run_decoded(ctx, r, need, out, err);
+  return tr_exec_run(ctx, r, need, out, err);
+}
+
 void tr_client_end(struct tr_py_call *call) { PyEval_RestoreThread(call->saved); }
 
 PyObject *tr_client_dtype_name(struct tr_dtype t) {
@@ -149,17 +154,18 @@ const char **tr_client_strings_arg(PyObject *seq, int *n) {
 }
 
 static PyObject *set_execution(PyObject *self, PyObject *args, PyObject *kwargs) {
-  static char *names[] = {"threads", "morsel_rows", "hash_zero", "optimise", NULL};
-  int threads = 0, hash_zero = 0, optimise = 1;
+  static char *names[] = {"threads", "morsel_rows", "hash_zero", "optimise", "codec", NULL};
+  int threads = 0, hash_zero = 0, optimise = 1, codec = 0;
   long long morsel_rows = 0;
   (void)self;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iLpp", names, &threads, &morsel_rows, &hash_zero, &optimise)) return NULL;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iLppp", names, &threads, &morsel_rows, &hash_zero, &optimise, &codec)) return NULL;
   if (threads < 0 || threads > TR_MAX_THREADS || morsel_rows < 0)
     return PyErr_Format(PyExc_ValueError, "threads must be 0..%d and morsel_rows >= 0", TR_MAX_THREADS);
   settings.threads = threads;
   settings.morsel_rows = morsel_rows;
   settings.hash_zero = hash_zero;
   settings.no_optimise = !optimise;
+  settings.codec = codec;
   Py_RETURN_NONE;
 }
 
@@ -185,7 +191,8 @@ static PyObject *trim_memory(PyObject *self, PyObject *unused) {
 
 static PyMethodDef engine_functions[] = {
     {"set_execution", (PyCFunction)(void (*)(void))set_execution, METH_VARARGS | METH_KEYWORDS,
-     "set_execution(threads=0, morsel_rows=0, hash_zero=False, optimise=True)\n\nHow queries run from now on; 0 = default. For tests."},
+     "set_execution(threads=0, morsel_rows=0, hash_zero=False, optimise=True, codec=False)\n\n"
+     "How queries run from now on; 0 = default; codec = through the plan's text. For tests."},
     {"memory", memory, METH_NOARGS, "memory()\n\nBytes: budget, used and peak of the engine's allocator."},
     {"set_memory_budget", set_memory_budget, METH_O, "set_memory_budget(bytes)\n\n0 = default (60 % of the cgroup or machine)."},
     {"trim_memory", trim_memory, METH_NOARGS, "trim_memory()\n\nGives cached free memory back to the operating system."},
@@ -203,5 +210,6 @@ int tr_client_add_engine(PyObject *module) {
   if (PyModule_AddFunctions(module, tr_client_rel_functions) < 0) return -1;
   if (PyModule_AddFunctions(module, tr_client_array_functions) < 0) return -1;
   if (PyModule_AddFunctions(module, tr_client_io_functions) < 0) return -1;
+  if (PyModule_AddFunctions(module, tr_client_codec_functions) < 0) return -1;
   return PyModule_AddIntConstant(module, "ENGINE_ABI", 1);
 }

@@ -71,7 +71,7 @@ static PyObject *rel_run(PyObject *self, PyObject *const *args, Py_ssize_t n) {
   struct tr_frame *f = NULL;
   struct tr_py_call call;
   tr_client_begin(&call);
-  enum tr_status st = tr_exec_run(&call.ctx, rel_of(self), need, &f, &call.err);
+  enum tr_status st = tr_client_run(&call.ctx, rel_of(self), need, &f, &call.err);
   tr_client_end(&call);
   free(need);
   return st == TR_OK ? tr_client_wrap_frame(f) : tr_client_raise(st, &call.err);

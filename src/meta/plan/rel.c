@@ -113,7 +113,7 @@ static int64_t slice_rows(int64_t n, struct tr_rel_options o) {
   if (n < 0) return -1;
   int64_t a = o.start < 0 ? (o.start + n < 0 ? 0 : o.start + n) : (o.start > n ? n : o.start);
   int64_t b = o.stop < 0 ? (o.stop + n < 0 ? 0 : o.stop + n) : (o.stop > n ? n : o.stop);
-  return b <= a ? 0 : (b - a + o.step - 1) / o.step;
+  return b <= a ? 0 : (b - a - 1) / o.step + 1; /* step may be huge */
 }
 
 static int64_t infer_rows(const struct tr_rel_spec *s) {
