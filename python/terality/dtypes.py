@@ -20,7 +20,8 @@ STR = StringDtype(na_value=np.nan)
 """pandas' default text dtype."""
 
 _PLAIN = {name: np.dtype(name) for name in
-          ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")}  # fmt: skip
+          ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32",
+           "float64")}  # fmt: skip
 _TIMES = {f"{kind}64[{unit}]": np.dtype(f"{kind}64[{unit}]") for kind in ("datetime", "timedelta")
           for unit in ("s", "ms", "us", "ns")}  # fmt: skip
 _BY_NAME: dict[str, Any] = {**_PLAIN, **_TIMES, "str": STR}

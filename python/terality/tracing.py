@@ -26,7 +26,8 @@ AGGREGATES = ("sum", "mean", "min", "max", "count", "std", "var", "median", "nun
 class Outcome:
     """A number per group, as an expression over aggregates.
 
-    ``build(grouping, aggregates)`` adds the aggregates it needs and gives a function from their columns to an expression.
+    ``build(grouping, aggregates)`` adds the aggregates it needs and gives a function from their columns to an
+    expression.
     """
 
     def __init__(self, build: Callable[[Any, Any], Callable[[list[Any]], Any]]) -> None:

@@ -134,7 +134,8 @@ def summary(
         print(f"{n:8}  {kind}")
     share = 100 * native / max(1, native + others)
     print(
-        f"\n{programs} programs, {steps} statements, {sum(seen.values())} differ in {len(seen)} ways; {share:.1f} % of calls native"
+        f"\n{programs} programs, {steps} statements, {sum(seen.values())} differ in {len(seen)} ways; "
+        f"{share:.1f} % of calls native"
     )
 
 

@@ -26,8 +26,9 @@ _WEIGHTS = (6, 14, 4, 3, 3, 3, 2, 2, 3, 16, 5, 18, *((3,) * 4), *((1.5,) * 4), 5
 
 MISSING_TICKS = -(2**63)
 TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-WORDS = ("a", "b", "", "B", "ab", "abc", "a b", "x", "zebra", "é", "ß", "日本", "𝄞x", "10", "2", "1.5", " pad ", "Straße", "İ",
-         "a_long_text_that_is_not_inline", "a_long_text_that_is_not_inlinE", "tab\there", "x,y", 'q"q', "nan", "None")  # fmt: skip
+WORDS = ("a", "b", "", "B", "ab", "abc", "a b", "x", "zebra", "é", "ß", "日本", "𝄞x", "10", "2", "1.5", " pad ",
+         "Straße", "İ", "a_long_text_that_is_not_inline", "a_long_text_that_is_not_inlinE", "tab\there", "x,y", 'q"q',
+         "nan", "None")  # fmt: skip
 FLOATS = (0.0, 1.0, -1.0, 0.25, 2.5, -3.75, 10.0, 100.5, 7.0, -8.0, 1024.0)
 WILD = (0.1, -0.3, 1e-300, 5e-324, 1e16, 1e100, -1e100, 123456.789, 3.3333333333333335, 2.0**53 + 2, 1e22, 0.5)
 LABELS: tuple[Hashable, ...] = ("a", "b", "c", "d", "key", "value", "x y", "é", "count", "index", "0", "sum", "level_0")

@@ -1,4 +1,4 @@
-"""Operations of one column over every dtype: casts, windows, order, reductions, arithmetic with scalars, missing values."""
+"""Operations of one column over every dtype: casts, windows, order, reductions, scalars, missing values."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from .columns import EVERY, frame
 from .compare import Tolerance
 from .programs import disagreements
 
-SCALARS = ("0", "2", "-3", "2.5", "True", "'a'", "nan", "None", "2**40", "300", "np.int8(5)", "np.float32(0.1)", "np.float64(0.1)",
-           "np.uint64(7)", "pd.Timestamp('2013-02-27')", "pd.Timedelta('1h')", "np.datetime64('2013-02-27')", "pd.NaT")  # fmt: skip
+SCALARS = ("0", "2", "-3", "2.5", "True", "'a'", "nan", "None", "2**40", "300", "np.int8(5)", "np.float32(0.1)",
+           "np.float64(0.1)", "np.uint64(7)", "pd.Timestamp('2013-02-27')", "pd.Timedelta('1h')",
+           "np.datetime64('2013-02-27')", "pd.NaT")  # fmt: skip
 NEAR = Tolerance(1e-9, 1e-12)
 
 
@@ -27,13 +28,15 @@ def test_casts(column: str) -> None:
 
 @pytest.mark.parametrize("column", EVERY)
 def test_windows_and_order(column: str) -> None:
-    calls = ["cumsum()", "cummax()", "cummin()", "cumprod()", "shift()", "shift(-1)", "shift(0)", "diff()", "diff(-2)", "nlargest(3)",
-             "nsmallest(3)", "nlargest(3, keep='last')", "drop_duplicates()", "drop_duplicates(keep=False)", "unique()", "nunique()",
-             "nunique(dropna=False)", "value_counts()", "value_counts(dropna=False)", "value_counts(normalize=True, sort=False)",
-             "isna()", "dropna()", "head(2)", "tail(3)", "rename('z')", "reset_index()", "duplicated()"]  # fmt: skip
+    calls = ["cumsum()", "cummax()", "cummin()", "cumprod()", "shift()", "shift(-1)", "shift(0)", "diff()", "diff(-2)",
+             "nlargest(3)", "nsmallest(3)", "nlargest(3, keep='last')", "drop_duplicates()",
+             "drop_duplicates(keep=False)", "unique()", "nunique()", "nunique(dropna=False)", "value_counts()",
+             "value_counts(dropna=False)", "value_counts(normalize=True, sort=False)", "isna()", "dropna()", "head(2)",
+             "tail(3)", "rename('z')", "reset_index()", "duplicated()"]  # fmt: skip
     calls += [f"sort_values(kind='stable', ascending={a}, na_position={p!r}, ignore_index={i})" for a in (True, False)
               for p in ("first", "last") for i in (True, False)]  # fmt: skip
-    calls += [f"rank(method={m!r}, ascending={a}, na_option={o!r}, pct={p})" for m in ("average", "min", "max", "first", "dense")
+    calls += [f"rank(method={m!r}, ascending={a}, na_option={o!r}, pct={p})" for m in ("average", "min", "max",
+                                                                                       "first", "dense")
               for a in (True, False) for o in ("keep", "top", "bottom") for p in (True, False)]  # fmt: skip
     sources = [f"df[{column!r}].{call}" for call in calls]
     sources += [
@@ -42,7 +45,8 @@ def test_windows_and_order(column: str) -> None:
         for b in (True, False)
     ]
     sources += [f"df.set_index({column!r}).sort_index(kind='stable')['g']", f"df.nlargest(4, [{column!r}, 'g'])",
-                f"df.drop_duplicates([{column!r}, 'k'], keep='last')", f"repr(df[{column!r}])", f"repr(df[[{column!r}, 'k']])"]  # fmt: skip
+                f"df.drop_duplicates([{column!r}, 'k'], keep='last')", f"repr(df[{column!r}])",
+                f"repr(df[[{column!r}, 'k']])"]  # fmt: skip
     found = disagreements({"df": frame()}, *sources, tolerance=NEAR)
     assert not found, "\n".join(found)
 
@@ -50,7 +54,8 @@ def test_windows_and_order(column: str) -> None:
 @pytest.mark.parametrize("column", EVERY)
 def test_reductions(column: str) -> None:
     names = ("sum", "mean", "min", "max", "std", "var", "median", "prod", "sem", "count", "any", "all")
-    sources = [f"df{part}[{column!r}].{name}({arguments})" for name in names for part in ("", ".head(0)", ".head(1)", ".dropna()")
+    sources = [f"df{part}[{column!r}].{name}({arguments})" for name in names for part in ("", ".head(0)",
+                                                                                          ".head(1)", ".dropna()")
                for arguments in ("", "skipna=False") if not (arguments and name == "count")]  # fmt: skip
     sources += [f"df[{column!r}].sum(min_count=20)", f"df[{column!r}].var(ddof=0)", f"df[[{column!r}, 'g']].sum()",
                 f"df[[{column!r}]].mean(numeric_only=True)", f"df[[{column!r}, 'g']].max()"]  # fmt: skip
@@ -78,8 +83,8 @@ def test_arithmetic(column: str) -> None:
 @pytest.mark.parametrize("column", EVERY)
 def test_missing_and_tests(column: str) -> None:
     sources = [f"df[{column!r}].{call}" for scalar in SCALARS
-               for call in (f"fillna({scalar})", f"isin([{scalar}])", f"isin([{scalar}, 1, 'a'])", f"between({scalar}, {scalar})",
-                            f"clip({scalar})", f"clip(upper={scalar})")]  # fmt: skip
+               for call in (f"fillna({scalar})", f"isin([{scalar}])", f"isin([{scalar}, 1, 'a'])",
+                            f"between({scalar}, {scalar})", f"clip({scalar})", f"clip(upper={scalar})")]  # fmt: skip
     sources += [f"df[{column!r}].round({digits})" for digits in ("", "1", "-1")]
     sources += [f"df.fillna({{{column!r}: {scalar}}})" for scalar in SCALARS]
     sources += [f"df.dropna(subset=[{column!r}, 'k'])", f"df.dropna(subset={column!r}, how='all', ignore_index=True)"]

@@ -1,4 +1,4 @@
-"""Group-by: every aggregate of every dtype under each combination of sort, as_index and dropna; windows within groups."""
+"""Group-by: every aggregate of every dtype under every sort, as_index and dropna; windows within groups."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from .columns import EVERY, NUMBERS, frame
 from .compare import Tolerance
 from .programs import disagreements
 
-AGGREGATES = ("sum", "mean", "min", "max", "count", "size", "std", "var", "median", "first", "last", "nunique", "prod", "any",
-              "all", "sem")  # fmt: skip
+AGGREGATES = ("sum", "mean", "min", "max", "count", "size", "std", "var", "median", "first", "last", "nunique",
+              "prod", "any", "all", "sem")  # fmt: skip
 NEAR = Tolerance(1e-10, 1e-12)
 FORMS = (
     "df.groupby({k})[{c!r}].{f}()",

@@ -10,12 +10,15 @@ from .columns import EVERY, frame
 from .programs import disagreements
 from .steps.parts import DATE, SPAN, TEXT
 
-WORDS = ["", "a", "A", "ab", "aB c", "  pad ", "10", "-5", "+7", "1.5", "Straße", "İstanbul", "ǆ", "ﬁ", "日本語", "e\u0301", "𝄞", "tab\t",
-         "x" * 40, "line\nbreak", "٣", "²", "Ⅷ", "ß", "Σς", None, "a.b", "a|b", "(", "nan"]  # fmt: skip
-MORE = ("zfill(-1)", "zfill(50)", "pad(3)", "slice(1, None)", "slice(None, -1)", "slice(5, 1)", "slice(None, None, -1)", "get(-5)", "[0:100]",
-        "replace('', 'x')", "replace('a', 'b', n=0)", "replace('A', 'b', case=False)", "contains('')", "contains('(')", "contains('a', regex=False)",
-        "contains('ß', case=False)", "contains(r'\\d')", "contains(r'\\w+$')", "startswith('')", "endswith('ß')", "find('')", "strip('')",
-        "find('a', 1)", "match('a')", "title()", "swapcase()", "isspace()", "islower()", "isnumeric()", "isdecimal()", "isalnum()", "pad(5, fillchar='ab')")  # fmt: skip
+WORDS = ["", "a", "A", "ab", "aB c", "  pad ", "10", "-5", "+7", "1.5", "Straße", "İstanbul", "ǆ", "ﬁ", "日本語",
+         "e\u0301", "𝄞", "tab\t", "x" * 40, "line\nbreak", "٣", "²", "Ⅷ", "ß", "Σς", None, "a.b", "a|b", "(",
+         "nan"]  # fmt: skip
+MORE = ("zfill(-1)", "zfill(50)", "pad(3)", "slice(1, None)", "slice(None, -1)", "slice(5, 1)", "slice(None, None, -1)",
+        "get(-5)", "[0:100]", "replace('', 'x')", "replace('a', 'b', n=0)", "replace('A', 'b', case=False)",
+        "contains('')", "contains('(')", "contains('a', regex=False)", "contains('ß', case=False)", "contains(r'\\d')",
+        "contains(r'\\w+$')", "startswith('')", "endswith('ß')", "find('')", "strip('')", "find('a', 1)", "match('a')",
+        "title()", "swapcase()", "isspace()", "islower()", "isnumeric()", "isdecimal()", "isalnum()",
+        "pad(5, fillchar='ab')")  # fmt: skip
 
 
 @pytest.mark.parametrize("call", [*TEXT, *MORE])

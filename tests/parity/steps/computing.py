@@ -7,8 +7,8 @@ from .scalars import COMPARISONS, scalar
 
 ARITHMETIC = ("+", "-", "*", "/", "//", "%")
 METHODS = ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "eq", "ne", "lt", "le", "gt", "ge")
-TARGETS = ("float64", "int64", "str", "bool", "float32", "int32", "int8", "uint8", "uint64", "category", "datetime64[ns]",
-           "datetime64[us]", "timedelta64[ns]", "timedelta64[s]", float, int, str)  # fmt: skip
+TARGETS = ("float64", "int64", "str", "bool", "float32", "int32", "int8", "uint8", "uint64", "category",
+           "datetime64[ns]", "datetime64[us]", "timedelta64[ns]", "timedelta64[s]", float, int, str)  # fmt: skip
 
 
 def kind(w: World, source: str) -> str:
@@ -115,7 +115,8 @@ def unary(w: World) -> Draft | None:
     source = w.series()
     if source is None:
         return None
-    return Draft(w.choice(f"-{source}", f"abs({source})", f"{source}.abs()", f"{source}.isna()", f"{source}.notna()", f"~{source}"),
+    return Draft(w.choice(f"-{source}", f"abs({source})", f"{source}.abs()", f"{source}.isna()", f"{source}.notna()",
+                          f"~{source}"),
                  (w.owner(source),))  # fmt: skip
 
 

@@ -19,8 +19,9 @@ def parquet(w: World) -> Draft | None:
     return Draft(f"({frame}.to_parquet({path}{extra}), pd.read_parquet({path}{columns}))[1]", (frame,))
 
 
-READ = ("", "", ", dtype={{{0!r}: 'str'}}", ", usecols=[{0!r}]", ", nrows=3", ", index_col=0", ", header=None", ", na_values=['a']",
-        ", keep_default_na=False", ", skiprows=1", ", parse_dates=[{0!r}]", ", names=['p', 'q']", ", index_col={0!r}", ", na_filter=False")  # fmt: skip
+READ = ("", "", ", dtype={{{0!r}: 'str'}}", ", usecols=[{0!r}]", ", nrows=3", ", index_col=0", ", header=None",
+        ", na_values=['a']", ", keep_default_na=False", ", skiprows=1", ", parse_dates=[{0!r}]", ", names=['p', 'q']",
+        ", index_col={0!r}", ", na_filter=False")  # fmt: skip
 WRITE = ("", ", index=False", ", index=False", ", sep=';'", ", na_rep='NA'", ", header=False", ", quoting=1")
 
 

@@ -219,8 +219,9 @@ def without_missing(w: World) -> Draft | None:
     if frame is None:
         return None
     subset = w.some(frame)
-    arguments = w.choice("", "how='any'", "how='all'", f"subset={subset!r}", f"subset={subset!r}, how='all'", "ignore_index=True",
-                         f"subset={(subset[0] if subset else None)!r}", "how='bad'", "thresh=2")  # fmt: skip
+    arguments = w.choice("", "how='any'", "how='all'", f"subset={subset!r}", f"subset={subset!r}, how='all'",
+                         "ignore_index=True", f"subset={(subset[0] if subset else None)!r}", "how='bad'",
+                         "thresh=2")  # fmt: skip
     return Draft(f"{frame}.dropna({arguments})", (frame,))
 
 

@@ -51,8 +51,8 @@ def known_ahead(w: World) -> Draft | None:
     target = w.frame() if w.flip(0.6) else w.pick(pd.Series)
     if target is None:
         return None
-    what = w.choice("len({})", "{}.shape", "list({}.dtypes)" if w.space[target].ndim == 2 else "{}.dtype", "{}.index", "{}.empty",
-                    "{}.columns" if w.space[target].ndim == 2 else "{}.name")  # fmt: skip
+    what = w.choice("len({})", "{}.shape", "list({}.dtypes)" if w.space[target].ndim == 2 else "{}.dtype",
+                    "{}.index", "{}.empty", "{}.columns" if w.space[target].ndim == 2 else "{}.name")  # fmt: skip
     return Draft(what.format(target), (target,))
 
 
