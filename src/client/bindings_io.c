@@ -142,7 +142,8 @@ static bool read_options(PyObject *options, struct tr_csv_read_options *o) {
          bool_option(options, "skip_blank_lines", &o->skip_blank_lines) &&
          bool_option(options, "skip_initial_space", &o->skip_initial_space) &&
          bool_option(options, "keep_default_na", &o->keep_default_na) &&
-         bool_option(options, "na_filter", &o->na_filter) && int_option(options, "header", &o->header) &&
+         bool_option(options, "na_filter", &o->na_filter) &&
+         bool_option(options, "low_memory", &o->low_memory) && int_option(options, "header", &o->header) &&
          int_option(options, "skip_rows", &o->skip_rows) && int_option(options, "skip_footer", &o->skip_footer) &&
          int_option(options, "n_rows", &o->n_rows) && strings_option(options, "names", &o->names, &o->n_names) &&
          strings_option(options, "use_columns", &o->use_columns, &o->n_use_columns) &&
@@ -190,20 +191,22 @@ static PyObject *read_csv(PyObject *self, PyObject *args) {
 
 static PyObject *write_csv(PyObject *self, PyObject *args, PyObject *kwargs) {
   static char *names[] = {"path",   "frame",           "names",  "sep",    "quote", "quoting",
-                          "na_rep", "line_terminator", "header", "append", NULL};
+                          "na_rep", "line_terminator", "header", "append", "n_index", "quote_newlines", NULL};
   const char *path, *sep = ",", *quote = "\"";
-  struct tr_csv_write_options opt = {.na_rep = "", .line_terminator = "\n"};
+  struct tr_csv_write_options opt;
   PyObject *frame, *name_list;
-  int header = 1, append = 0, n;
+  int header = 1, append = 0, quote_newlines = 1, n;
   (void)self;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!O|ssisspp", names, &path, &tr_client_frame_type, &frame,
+  tr_csv_write_options_init(&opt);
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!O|ssissppip", names, &path, &tr_client_frame_type, &frame,
                                    &name_list, &sep, &quote, &opt.quoting, &opt.na_rep, &opt.line_terminator, &header,
-                                   &append))
+                                   &append, &opt.n_index, &quote_newlines))
     return NULL;
   opt.sep = sep[0];
   opt.quote = quote[0];
   opt.header = header;
   opt.append = append;
+  opt.quote_newlines = quote_newlines;
   const char **columns = tr_client_strings_arg(name_list, &n);
   if (!columns) return NULL;
   struct tr_py_call call;

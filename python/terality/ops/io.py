@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import tempfile
+from functools import cache
+from io import StringIO
 from typing import Any
 
 import pandas as pd
@@ -138,7 +140,19 @@ def _check_metadata(meta: dict[str, Any], chosen: list[str], physical: list[str]
         kind = column.get("numpy_type")
         if kind in ("object", "string") and column.get("pandas_type") not in ("unicode", "string", "empty"):
             raise Fallback(f"column {column.get('name')!r} of type {column.get('pandas_type')}")
-        if kind in ("Int64", "Int32", "Int16", "Int8", "UInt64", "UInt32", "UInt16", "UInt8", "boolean", "Float64", "Float32"):
+        if kind in (
+            "Int64",
+            "Int32",
+            "Int16",
+            "Int8",
+            "UInt64",
+            "UInt32",
+            "UInt16",
+            "UInt8",
+            "boolean",
+            "Float64",
+            "Float32",
+        ):
             raise Fallback(f"column {column.get('name')!r} of dtype {kind}")
     for labels in meta.get("column_indexes", []):
         if len(meta["column_indexes"]) > 1 or labels.get("pandas_type") not in ("unicode", "string", "empty"):
@@ -147,13 +161,14 @@ def _check_metadata(meta: dict[str, Any], chosen: list[str], physical: list[str]
 
 def _labels_of_metadata(meta: dict[str, Any], chosen: list[str]) -> Index:
     labels = meta.get("column_indexes") or [{}]
-    kind = labels[0].get("numpy_type")
-    index = Index(chosen, dtype="str" if kind != "object" or meta else "str")
+    index = Index(chosen, dtype="str")
     index.name = labels[0].get("name")
     return index
 
 
-def _rows_of_metadata(rel: Any, meta: dict[str, Any], physical: list[str], ranges: list[Any], where: Any, n_files: int) -> Any:
+def _rows_of_metadata(
+    rel: Any, meta: dict[str, Any], physical: list[str], ranges: list[Any], where: Any, n_files: int
+) -> Any:
     if physical:
         exprs = [_engine.col(rel, where[name]) for name in physical]
         names = []
@@ -229,11 +244,11 @@ def to_parquet(
         raise
 
 
-def _write_parquet(self: DataFrame, path: Any, engine: Any, compression: Any, index: Any, partition_cols: Any, storage_options: Any,
-                   filesystem: Any, kwargs: dict[str, Any]) -> None:  # fmt: skip
-    refuse(engine=(engine, "auto", "pyarrow"), partition_cols=(partition_cols, None), storage_options=(storage_options, None),
-           filesystem=(filesystem, None), compression=(compression, "snappy", "gzip", "zstd", None),
-           index=(index, None, True, False))  # fmt: skip
+def _write_parquet(self: DataFrame, path: Any, engine: Any, compression: Any, index: Any, partition_cols: Any,
+                   storage_options: Any, filesystem: Any, kwargs: dict[str, Any]) -> None:  # fmt: skip
+    refuse(engine=(engine, "auto", "pyarrow"), partition_cols=(partition_cols, None),
+           storage_options=(storage_options, None), filesystem=(filesystem, None),
+           compression=(compression, "snappy", "gzip", "zstd", None), index=(index, None, True, False))  # fmt: skip
     if kwargs or not isinstance(path, (str, os.PathLike)) or "://" in str(path):
         raise Fallback("a target that is no local path, or engine arguments")
     table = table_of(self)
@@ -262,7 +277,18 @@ def to_csv(self: DataFrame, path_or_buf: Any = None, *, sep: str = ",", na_rep: 
     whole, names = _csv_columns(table, index)
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
-    _engine.write_csv(path, frame, names, sep, quotechar, quoting or 0, na_rep, lineterminator or os.linesep, header, mode == "a")
+    _engine.write_csv(
+        path, frame, names, sep, quotechar, quoting or 0, na_rep, lineterminator or os.linesep, header, mode == "a",
+        len(whole.exprs) - len(table.exprs), _quotes_newlines(),
+    )  # fmt: skip
+
+
+@cache
+def _quotes_newlines() -> bool:
+    """Tell whether this Python's csv module quotes a lone carriage return: its releases differ."""
+    out = StringIO()
+    csv.writer(out, lineterminator="\n").writerow(["a\rb"])
+    return out.getvalue().startswith('"')
 
 
 def _csv_columns(table: Table, index: bool) -> tuple[Table, list[str]]:
@@ -312,9 +338,10 @@ def read_csv(filepath_or_buffer: Any, **kwargs: Any) -> DataFrame:
 
 _CHARS = {"sep": "sep", "delimiter": "sep", "quotechar": "quote", "decimal": "decimal", "thousands": "thousands",
           "comment": "comment", "escapechar": "escape"}  # fmt: skip
-_FLAGS = {"doublequote": "double_quote", "skip_blank_lines": "skip_blank_lines", "skipinitialspace": "skip_initial_space",
-          "keep_default_na": "keep_default_na", "na_filter": "na_filter"}  # fmt: skip
-_SERVED_DEFAULTS = {"engine": ("c", None), "low_memory": (True, False), "encoding": (None, "utf-8", "utf8"),
+_FLAGS = {"doublequote": "double_quote", "skip_blank_lines": "skip_blank_lines",
+          "skipinitialspace": "skip_initial_space", "low_memory": "low_memory", "keep_default_na": "keep_default_na",
+          "na_filter": "na_filter"}  # fmt: skip
+_SERVED_DEFAULTS = {"engine": ("c", None), "encoding": (None, "utf-8", "utf8"),
                     "memory_map": (True, False), "on_bad_lines": ("error",), "index_col": (None,), "dialect": (None,),
                     "date_format": (None,), "cache_dates": (True, False), "compression": ("infer", None),
                     "storage_options": (None,), "chunksize": (None,), "iterator": (False,), "quoting": (0,),
@@ -334,7 +361,9 @@ def _csv_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
         elif name in _FLAGS:
             refuse(**{name: (value, True, False)})
             options[_FLAGS[name]] = value
-        elif name == "index_col" and isinstance(value, (str, list)) and value and all(isinstance(v, str) for v in value):
+        elif (
+            name == "index_col" and isinstance(value, (str, list)) and value and all(isinstance(v, str) for v in value)
+        ):
             after["index_col"] = value
         elif name in _SERVED_DEFAULTS:
             refuse(**{name: (value, *_SERVED_DEFAULTS[name])})
@@ -402,5 +431,3 @@ def _csv_dtypes(columns: dict[str, Any], value: Any) -> None:
         if isinstance(target, pd.CategoricalDtype) and (target.categories is not None or target.ordered):
             raise Fallback("given categories")
         columns[label] = name
-
-
