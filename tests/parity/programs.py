@@ -43,6 +43,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "one thread": {"threads": 1},
     "hash zero": {"hash_zero": True},
     "optimiser off": {"optimise": False},
+    "through the codec": {"codec": True},
     "all at once": {"morsel_rows": 3, "threads": 2, "hash_zero": True, "optimise": False},
 }
 """Arguments of ``_engine.set_execution``."""
