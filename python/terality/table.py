@@ -151,7 +151,7 @@ class Table(Native):
         self.recipe = recipe
         self.exprs = list(exprs)
         self.dtypes = list(dtypes)
-        self.columns = columns  # type: ignore[assignment]
+        self.columns = columns
         self.rows = rows
         self.name = name
         self.is_frame = columns is not None
@@ -218,7 +218,9 @@ class Table(Native):
             return self.rows
         if isinstance(self.rows, Range):
             return Range(self.rows.start, self.rows.step, self._index.name)
-        return Keys(self.rows.exprs, self.rows.dtypes, list(self._index.names), ranged=self.rows.ranged, multi=self.rows.multi)
+        return Keys(
+            self.rows.exprs, self.rows.dtypes, list(self._index.names), ranged=self.rows.ranged, multi=self.rows.multi
+        )
 
     def over(self, rel: _engine.Rel, at: int = 0) -> Table:
         """Give this table over another node whose columns from `at` on are :meth:`flat`'s: columns, then row labels."""
@@ -288,7 +290,7 @@ class Table(Native):
         cols = [_engine.col(out.rel, start + i) for i in range(len(arrays))]
         out.exprs = cols[:n]
         out.dtypes = [dtype_after(array, old) for array, old in zip(arrays, self.dtypes, strict=False)]
-        if labels:
+        if labels and isinstance(rows, Keys):
             dtypes = [dtype_after(array, old) for array, old in zip(arrays[n:], rows.dtypes, strict=True)]
             out.rows = Keys(cols[n:], dtypes, rows.names, ranged=rows.ranged, multi=rows.multi)
         return out
@@ -368,13 +370,14 @@ class Table(Native):
     def materialize(self) -> BlockManager | SingleBlockManager:
         if self.is_frame:
             return self._materialize_frame()
-        owner = self._owner[0]() if self._owner is not None else None
+        reference, position = self._owner if self._owner is not None else (None, 0)
+        owner = reference() if reference is not None else None
         if owner is not None and owner.pin is not None:
-            return owner.pin.iget(self._owner[1])
+            return owner.pin.iget(position)
         (array,) = self._owned_arrays([0])
         out = SingleBlockManager.from_array(array, self.index())
         if owner is not None:
-            owner.taken[self._owner[1]] = out
+            owner.taken[position] = out
         return out
 
     def _materialize_frame(self) -> BlockManager:
@@ -410,7 +413,7 @@ class Table(Native):
 
 
 def owned(array: Any) -> Any:
-    """Give an array of its own memory in place of one over the engine's: what plans may still read is never written to."""
+    """Give an array of its own memory in place of one over the engine's: plans may still read that."""
     plain = getattr(array, "_ndarray", array)
     if not isinstance(plain, np.ndarray) or plain.flags.writeable:
         return array

@@ -99,5 +99,3 @@ def scalar_of(array: Any, i: int = 0) -> Any:
 def is_label(value: Any) -> bool:
     """Tell whether a value can only mean one label (not a list, array, slice, callable or frame)."""
     return isinstance(value, Hashable) and not isinstance(value, (slice, DataFrame, Series)) and not callable(value)
-
-

@@ -80,7 +80,12 @@ def _check_operands(op: str, args: tuple[Any, Any], right: Any) -> None:
         raise Fallback(f"{op} of {a} and {b}, which may overflow")
     if op in ("FLOORDIV", "MOD") and b == "bool":
         raise Fallback(f"{op} by bool")
-    if op == "POW" and not a.startswith("float") and not b.startswith("float") and not (type(right) is int and right >= 0):
+    if (
+        op == "POW"
+        and not a.startswith("float")
+        and not b.startswith("float")
+        and not (type(right) is int and right >= 0)
+    ):
         raise Fallback("integer powers that may be negative")
 
 
@@ -100,7 +105,9 @@ def _series_op(op: str, left: Any, right: Any) -> Series:
         args = (literal(left, table.exprs[0].dtype, op not in COMPARISONS), table.exprs[0])
     _check_operands(op, args, right)
     made = _engine.op(op, args)
-    return computed_series(table, made, name, at_call=op in ("ADD", "SUB") and _kind(made.dtype) in ("datetime", "timedelta"))
+    return computed_series(
+        table, made, name, at_call=op in ("ADD", "SUB") and _kind(made.dtype) in ("datetime", "timedelta")
+    )
 
 
 def _register_series(name: str, op: str) -> None:
@@ -272,7 +279,9 @@ def _filled(expr: Any, value: Any) -> Any:
 
 
 @native("Series.fillna")
-def fillna_series(self: Series, value: Any = None, *, axis: Any = None, inplace: bool = False, limit: Any = None) -> Series:
+def fillna_series(
+    self: Series, value: Any = None, *, axis: Any = None, inplace: bool = False, limit: Any = None
+) -> Series:
     """Serve fillna with one scalar of the column's kind."""
     refuse(axis=(axis, None, 0), inplace=(inplace, False), limit=(limit, None))
     table = table_of(self)
@@ -280,7 +289,9 @@ def fillna_series(self: Series, value: Any = None, *, axis: Any = None, inplace:
 
 
 @native("DataFrame.fillna")
-def fillna_frame(self: DataFrame, value: Any = None, *, axis: Any = None, inplace: bool = False, limit: Any = None) -> DataFrame:
+def fillna_frame(
+    self: DataFrame, value: Any = None, *, axis: Any = None, inplace: bool = False, limit: Any = None
+) -> DataFrame:
     """Serve fillna with one scalar, or a dict of scalars by column label."""
     refuse(axis=(axis, None, 0), inplace=(inplace, False), limit=(limit, None))
     table = table_of(self)
@@ -301,7 +312,9 @@ def cast(table: Table, expr: Any, old: Any, dtype: Any) -> tuple[Any, Any]:
     if isinstance(dtype, type) and issubclass(dtype, ExtensionDtype):
         raise Fallback("a class in place of a dtype")
     target = parse_dtype(dtype)
-    if target == old or (isinstance(old, CategoricalDtype) and isinstance(target, CategoricalDtype) and target.categories is None):
+    if target == old or (
+        isinstance(old, CategoricalDtype) and isinstance(target, CategoricalDtype) and target.categories is None
+    ):
         return expr, old
     if isinstance(old, CategoricalDtype) and isinstance(target, CategoricalDtype):
         if target.categories is None and target.ordered is None:
@@ -416,7 +429,9 @@ def round_series(self: Series, decimals: int = 0, *args: Any, **kwargs: Any) -> 
 
 
 @native("Series.clip")
-def clip(self: Series, lower: Any = None, upper: Any = None, *, axis: Any = None, inplace: bool = False, **kwargs: Any) -> Series:
+def clip(
+    self: Series, lower: Any = None, upper: Any = None, *, axis: Any = None, inplace: bool = False, **kwargs: Any
+) -> Series:
     """Serve clip of a number column with scalar bounds of its kind."""
     refuse(axis=(axis, None, 0), inplace=(inplace, False))
     table = table_of(self)

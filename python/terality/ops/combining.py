@@ -67,7 +67,9 @@ def _labels_list(on: Any) -> list[Hashable]:
     return labels
 
 
-def _merge_labels(left: Table, right: Table, on: Any, left_on: Any, right_on: Any, how: str) -> tuple[list[Any], list[Any]]:
+def _merge_labels(
+    left: Table, right: Table, on: Any, left_on: Any, right_on: Any, how: str
+) -> tuple[list[Any], list[Any]]:
     if how == "cross":
         return [], []
     if on is None and left_on is None and right_on is None:
@@ -80,11 +82,15 @@ def _merge_labels(left: Table, right: Table, on: Any, left_on: Any, right_on: An
 
 def _named_rows(table: Table, *keys: Any) -> bool:
     """Tell whether a key names row labels of a table."""
-    wanted = [label for key in keys for label in (key if isinstance(key, list) else [key]) if isinstance(label, Hashable)]
+    wanted = [
+        label for key in keys for label in (key if isinstance(key, list) else [key]) if isinstance(label, Hashable)
+    ]
     return any(name is not None and any(name is w or name == w for w in wanted) for name in table.index_names)
 
 
-def merged(left: Table, right: Table, how: str, on: Any, left_on: Any, right_on: Any, sort: bool, suffixes: Any) -> Table:
+def merged(
+    left: Table, right: Table, how: str, on: Any, left_on: Any, right_on: Any, sort: bool, suffixes: Any
+) -> Table:
     """Give the merge of two tables by columns."""
     for table in (left, right):
         if isinstance(table.columns, MultiIndex) or not table.columns.is_unique:
@@ -93,12 +99,17 @@ def merged(left: Table, right: Table, how: str, on: Any, left_on: Any, right_on:
             raise Fallback("keys that name row labels")
     left_labels, right_labels = _merge_labels(left, right, on, left_on, right_on, how)
     try:
-        labels = left.skeleton().merge(
-            right.skeleton(), how=how, on=on, left_on=left_on, right_on=right_on, sort=sort, suffixes=suffixes
-        ).columns
+        labels = (
+            left.skeleton()
+            .merge(right.skeleton(), how=how, on=on, left_on=left_on, right_on=right_on, sort=sort, suffixes=suffixes)
+            .columns
+        )
     except (ValueError, TypeError):  # may depend on rows; the others do not
         raise Fallback("keys that pandas looks at") from None
-    if any(a != b and not (isinstance(a, str) and isinstance(b, str)) for a, b in zip(left_labels, right_labels, strict=True)):
+    if any(
+        a != b and not (isinstance(a, str) and isinstance(b, str))
+        for a, b in zip(left_labels, right_labels, strict=True)
+    ):
         raise Fallback("keys of different labels that are not text")
     keys = MergeKeys(left, right, left_labels, right_labels)
     a, b = _sources(left, keys.left), _sources(right, keys.right)
@@ -116,7 +127,9 @@ def _sources(table: Table, keys: list[Any]) -> Any:
     return _engine.node("PROJECT", (table.rel,), (*table.exprs, *keys))
 
 
-def _merge_columns(rel: Any, left: Table, right: Table, keys: MergeKeys, how: str, a_cols: int, b_cols: int) -> tuple[Any, Any]:
+def _merge_columns(
+    rel: Any, left: Table, right: Table, keys: MergeKeys, how: str, a_cols: int, b_cols: int
+) -> tuple[Any, Any]:
     exprs, dtypes = [], []
     coalesced = {at: i for i, at in enumerate(keys.left_at) if keys.shared[i]} if how in ("right", "outer") else {}
     for i, dtype in enumerate(left.dtypes):
@@ -154,8 +167,8 @@ def merge(
     validate: Any = None,
 ) -> DataFrame:
     """Serve merge by columns in all kinds."""
-    refuse(left_index=(left_index, False), right_index=(right_index, False), indicator=(indicator, False), validate=(validate, None),
-           how=(how, *HOWS), sort=(sort, True, False), copy=(copy, no_default))  # fmt: skip
+    refuse(left_index=(left_index, False), right_index=(right_index, False), indicator=(indicator, False),
+           validate=(validate, None), how=(how, *HOWS), sort=(sort, True, False), copy=(copy, no_default))  # fmt: skip
     if type(left) is not DataFrame or type(right) is not DataFrame:
         raise Fallback("merge of something else than two frames")
     out = merged(table_of(left), table_of(right), how, on, left_on, right_on, sort, suffixes)
@@ -217,10 +230,13 @@ def _stacked(tables: list[Table], ignore_index: bool, keys: Any, names: Any) -> 
         return out
     flats = [t.flat(labelled=True) for t in tables]
     rows = [f.rows for f in flats]
-    if not all(isinstance(r, Keys) and r.dtypes == rows[0].dtypes and r.multi == rows[0].multi for r in rows):  # type: ignore[union-attr]
+    first_rows = rows[0]
+    if not isinstance(first_rows, Keys) or not all(
+        isinstance(r, Keys) and r.dtypes == first_rows.dtypes and r.multi == first_rows.multi for r in rows
+    ):
         raise Fallback("row labels of different kinds")
     same_names = all(t.index_names == tables[0].index_names for t in tables)
-    level_names = tables[0].index_names if same_names else [None] * len(rows[0].exprs)  # type: ignore[union-attr]
+    level_names = tables[0].index_names if same_names else [None] * len(first_rows.exprs)
     if keys is not None:
         flats, level_names = _keyed(flats, keys, names, level_names)
     elif names is not None:
@@ -250,8 +266,8 @@ def _keyed(flats: list[Table], keys: Any, names: Any, level_names: list[Any]) ->
         assert isinstance(rows, Keys)
         constant = _engine.lit(key, "str", False)
         new = Keys([constant, *rows.exprs], [pandas_dtype("str"), *rows.dtypes], [None, *rows.names], multi=True)
-        out.append(Table(flat.rel, flat.exprs, flat.dtypes, flat.columns if flat.is_frame else None, new, flat.name).flat())
+        out.append(
+            Table(flat.rel, flat.exprs, flat.dtypes, flat.columns if flat.is_frame else None, new, flat.name).flat()
+        )
     given = [None] if names is None else list(names)
     return out, [*given, *level_names[len(given) - 1 :]]
-
-

@@ -13,13 +13,19 @@ from ..registry import Fallback, native
 from .arguments import refuse, table_of
 from .arithmetic import computed_series
 
-PARTS = {"year": "DT_YEAR", "month": "DT_MONTH", "day": "DT_DAY", "hour": "DT_HOUR", "minute": "DT_MINUTE", "second": "DT_SECOND",
-         "microsecond": "DT_MICROSECOND", "nanosecond": "DT_NANOSECOND", "day_of_week": "DT_DAYOFWEEK", "weekday": "DT_DAYOFWEEK",
-         "day_of_year": "DT_DAYOFYEAR", "quarter": "DT_QUARTER", "days_in_month": "DT_DAYS_IN_MONTH",
-         "is_leap_year": "DT_IS_LEAP_YEAR", "is_month_start": "DT_IS_MONTH_START", "is_month_end": "DT_IS_MONTH_END"}  # fmt: skip
+PARTS = {"year": "DT_YEAR", "month": "DT_MONTH", "day": "DT_DAY", "hour": "DT_HOUR", "minute": "DT_MINUTE",
+         "second": "DT_SECOND", "microsecond": "DT_MICROSECOND", "nanosecond": "DT_NANOSECOND",
+         "day_of_week": "DT_DAYOFWEEK", "weekday": "DT_DAYOFWEEK", "day_of_year": "DT_DAYOFYEAR",
+         "quarter": "DT_QUARTER", "days_in_month": "DT_DAYS_IN_MONTH", "is_leap_year": "DT_IS_LEAP_YEAR",
+         "is_month_start": "DT_IS_MONTH_START", "is_month_end": "DT_IS_MONTH_END"}  # fmt: skip
 MAY_FAIL = ("DT_FLOOR", "DT_CEIL", "TD_TOTAL_SECONDS")
 """Some values are out of bounds or left to pandas, so these run at the call."""
-TIMEDELTA_PARTS = {"days": "TD_DAYS", "seconds": "TD_SECONDS", "microseconds": "TD_MICROSECONDS", "nanoseconds": "TD_NANOSECONDS"}
+TIMEDELTA_PARTS = {
+    "days": "TD_DAYS",
+    "seconds": "TD_SECONDS",
+    "microseconds": "TD_MICROSECONDS",
+    "nanoseconds": "TD_NANOSECONDS",
+}
 
 
 def _apply(self: Any, op: str, params: tuple[int, ...] = (), text: str | None = None) -> Series:

@@ -96,14 +96,17 @@ class Grouping:
 
     def skeleton(self, grouped: Any) -> Any:
         """Give the same group-by over no rows, for pandas' labels and errors."""
-        out = self.whole.skeleton().groupby(self.by, as_index=self.as_index, sort=self.sort, observed=True, dropna=self.dropna)
+        out = self.whole.skeleton().groupby(
+            self.by, as_index=self.as_index, sort=self.sort, observed=True, dropna=self.dropna
+        )
         if grouped._selection is not None:
             return out[grouped._selection]
         return out
 
 
-def item(kind: str, fn: str, expr: int, dtype: str, *, expr2: int = -1, param: int = 0, q: float = 0.5, skipna: bool = True,
-         descending: bool = False, pct: bool = False, na_option: int = 0, unsettled: bool = False) -> tuple[Any, ...]:  # fmt: skip
+def item(kind: str, fn: str, expr: int, dtype: str, *, expr2: int = -1, param: int = 0, q: float = 0.5,
+         skipna: bool = True, descending: bool = False, pct: bool = False, na_option: int = 0,
+         unsettled: bool = False) -> tuple[Any, ...]:  # fmt: skip
     """Give one aggregate or window of a plan node, as ``_engine.node`` takes it."""
     return (kind, fn, expr, expr2, param, q, skipna, descending, pct, na_option, dtype, unsettled)
 
@@ -150,7 +153,9 @@ class Aggregates:
         self.dtypes.append(dtype if out.startswith("category") else pandas_dtype(out))
 
 
-def _result_of(g: Grouping, made: Aggregates, columns: Index | None, name: Hashable = None, key_columns: int | None = None) -> Any:
+def _result_of(
+    g: Grouping, made: Aggregates, columns: Index | None, name: Hashable = None, key_columns: int | None = None
+) -> Any:
     """Give the lazy result of an AGGREGATE node: keys as row labels, or as first columns."""
     rel = _engine.node("AGGREGATE", (g.whole.rel,), tuple(made.exprs), n_keys=made.n_keys, items=tuple(made.items),
                        sort=g.sort, dropna=g.dropna)  # fmt: skip
@@ -286,7 +291,9 @@ def _spec_labels(g: Grouping, grouped: Any, func: Any, kwargs: dict[str, Any], p
 
 
 @native("DataFrameGroupBy.agg", "DataFrameGroupBy.aggregate")
-def agg_frame(self: DataFrameGroupBy, func: Any = None, *args: Any, engine: Any = None, engine_kwargs: Any = None, **kwargs: Any) -> Any:
+def agg_frame(
+    self: DataFrameGroupBy, func: Any = None, *args: Any, engine: Any = None, engine_kwargs: Any = None, **kwargs: Any
+) -> Any:
     """Serve agg with names: one, a list, a dict of them, and named aggregation."""
     refuse(engine=(engine, None), engine_kwargs=(engine_kwargs, None))
     if args:
@@ -302,7 +309,9 @@ def agg_frame(self: DataFrameGroupBy, func: Any = None, *args: Any, engine: Any 
 
 
 @native("SeriesGroupBy.agg", "SeriesGroupBy.aggregate")
-def agg_series(self: SeriesGroupBy, func: Any = None, *args: Any, engine: Any = None, engine_kwargs: Any = None, **kwargs: Any) -> Any:
+def agg_series(
+    self: SeriesGroupBy, func: Any = None, *args: Any, engine: Any = None, engine_kwargs: Any = None, **kwargs: Any
+) -> Any:
     """Serve agg of one column with a name, a list of names, or named aggregation."""
     refuse(engine=(engine, None), engine_kwargs=(engine_kwargs, None))
     if args:
@@ -423,7 +432,12 @@ NA_OPTIONS = {"keep": 0, "top": 1, "bottom": 2}
 @native("DataFrameGroupBy.rank", "SeriesGroupBy.rank")
 def rank(self: Any, method: str = "average", ascending: bool = True, na_option: str = "keep", pct: bool = False) -> Any:
     """Serve rank within groups of numbers and datetimes."""
-    if method not in RANKS or na_option not in NA_OPTIONS or not isinstance(ascending, bool) or not isinstance(pct, bool):
+    if (
+        method not in RANKS
+        or na_option not in NA_OPTIONS
+        or not isinstance(ascending, bool)
+        or not isinstance(pct, bool)
+    ):
         raise Fallback(f"method={method!r}, na_option={na_option!r}")
     g = Grouping(self)
     made = Aggregates(g.keys)
@@ -432,8 +446,8 @@ def rank(self: Any, method: str = "average", ascending: bool = True, na_option: 
             raise Fallback(f"rank of {expr.dtype}")
         if g.dropna and expr.dtype.startswith(("datetime", "timedelta")) and any(k.maybe_null for k in g.keys):
             raise Fallback("rank of times with keys that may be missing")
-        made.items.append(item("window", f"rank_{method}", made.place(expr), "float64", descending=not ascending, pct=pct,
-                               na_option=NA_OPTIONS[na_option]))  # fmt: skip
+        made.items.append(item("window", f"rank_{method}", made.place(expr), "float64",
+                               descending=not ascending, pct=pct, na_option=NA_OPTIONS[na_option]))  # fmt: skip
         made.dtypes.append(np.dtype("float64"))
     return window_series(g, made)
 
@@ -524,5 +538,3 @@ def _one_dtype(values: list[Any]) -> list[Any]:
     if len({v.dtype for v in values}) < 2:
         return values
     return [v if v.dtype == "float64" else _engine.op("CAST", (v,), dtype="float64") for v in values]
-
-

@@ -20,10 +20,14 @@ from .selecting import relabelled
 
 def ordered(table: Table, keys: list[Any], descending: list[bool], na_first: bool, stop: int = -1) -> Table:
     """Give the rows ordered by expressions over the table's node (its first `stop` rows)."""
-    flat_with_keys = Table(table.rel, [*table.exprs, *keys], [*table.dtypes, *([None] * len(keys))], None, table.current_rows())
+    flat_with_keys = Table(
+        table.rel, [*table.exprs, *keys], [*table.dtypes, *([None] * len(keys))], None, table.current_rows()
+    )
     flat = flat_with_keys.flat(labelled=True)
     n = len(table.exprs)
-    rel = _engine.node("SORT", (flat.rel,), tuple(flat.exprs[n:]), descending=tuple(descending), na_first=na_first, stop=stop)
+    rel = _engine.node(
+        "SORT", (flat.rel,), tuple(flat.exprs[n:]), descending=tuple(descending), na_first=na_first, stop=stop
+    )
     out = flat.over(rel)
     return Table(rel, out.exprs[:n], table.dtypes, table.columns if table.is_frame else None, out.rows, table.name)
 
@@ -31,7 +35,11 @@ def ordered(table: Table, keys: list[Any], descending: list[bool], na_first: boo
 def _ascending_list(ascending: Any, n: int) -> list[bool]:
     if isinstance(ascending, (bool, np.bool_)):
         return [bool(ascending)] * n
-    if isinstance(ascending, (list, tuple)) and len(ascending) == n and all(isinstance(a, (bool, np.bool_)) for a in ascending):
+    if (
+        isinstance(ascending, (list, tuple))
+        and len(ascending) == n
+        and all(isinstance(a, (bool, np.bool_)) for a in ascending)
+    ):
         return [bool(a) for a in ascending]
     raise Fallback("ascending of another form")
 
@@ -175,7 +183,7 @@ KEEP = {"first": 0, "last": 1, False: 2}
 
 def distinct(table: Table, keys: list[Any], keep: Any) -> Table:
     """Give the rows whose key tuple is the first (last, only) of its kind."""
-    if keep not in KEEP or isinstance(keep, int) and keep is not False:
+    if keep not in KEEP or (isinstance(keep, int) and keep is not False):
         raise Fallback(f"keep={keep!r}")
     whole = Table(table.rel, [*table.exprs, *keys], [*table.dtypes, *([None] * len(keys))], None, table.current_rows())
     flat = whole.flat(labelled=True)
@@ -247,13 +255,17 @@ def _window(self: Series, fn: str, out: str, **options: Any) -> Series:
 def rank(self: Series, axis: Any = 0, method: str = "average", numeric_only: bool = False, na_option: str = "keep",
          ascending: bool = True, pct: bool = False) -> Series:  # fmt: skip
     """Serve rank of numbers, datetimes and text."""
-    refuse(axis=(axis, 0), numeric_only=(numeric_only, False), ascending=(ascending, True, False), pct=(pct, True, False))
+    refuse(
+        axis=(axis, 0), numeric_only=(numeric_only, False), ascending=(ascending, True, False), pct=(pct, True, False)
+    )
     if method not in RANKS or na_option not in NA_OPTIONS:
         raise Fallback(f"method={method!r}, na_option={na_option!r}")
     kind = table_of(self).exprs[0].dtype
     if kind == "bool" or kind == "str" or kind.startswith("category"):
         raise Fallback(f"rank of {kind}")
-    return _window(self, f"rank_{method}", "float64", descending=not ascending, pct=pct, na_option=NA_OPTIONS[na_option])
+    return _window(
+        self, f"rank_{method}", "float64", descending=not ascending, pct=pct, na_option=NA_OPTIONS[na_option]
+    )
 
 
 def _register_cumulative(fn: str) -> None:
@@ -272,7 +284,9 @@ for _fn in ("cumsum", "cumprod", "cummin", "cummax"):
 
 
 @native("Series.shift")
-def shift(self: Series, periods: Any = 1, freq: Any = None, axis: Any = 0, fill_value: Any = no_default, suffix: Any = None) -> Series:
+def shift(
+    self: Series, periods: Any = 1, freq: Any = None, axis: Any = 0, fill_value: Any = no_default, suffix: Any = None
+) -> Series:
     """Serve shift by a number of rows."""
     refuse(freq=(freq, None), axis=(axis, 0), suffix=(suffix, None))
     if type(periods) is not int or fill_value is not no_default or periods == 0:
@@ -291,5 +305,3 @@ def diff(self: Series, periods: int = 1) -> Series:
     if type(periods) is not int or periods == 0 or kind not in ("int64", "float64"):
         raise Fallback(f"diff of {kind}")
     return _window(self, "diff", "float64", param=periods)
-
-

@@ -167,12 +167,20 @@ def corr(self: Series, other: Any, method: Any = "pearson", min_periods: Any = N
 # ---- value_counts
 
 
-def _counts(table: Table, keys: list[Any], key_dtypes: list[Any], names: list[Any], normalize: bool, sort: bool, ascending: bool,
-            dropna: bool, multi: bool) -> Table:  # fmt: skip
+def _counts(table: Table, keys: list[Any], key_dtypes: list[Any], names: list[Any], normalize: bool, sort: bool,
+            ascending: bool, dropna: bool, multi: bool) -> Table:  # fmt: skip
     """Give distinct key tuples with their number of rows."""
     made = Aggregates(keys)
     made.add("size", None, None)
-    rel = _engine.node("AGGREGATE", (table.rel,), tuple(made.exprs), n_keys=len(keys), items=tuple(made.items), sort=False, dropna=dropna)
+    rel = _engine.node(
+        "AGGREGATE",
+        (table.rel,),
+        tuple(made.exprs),
+        n_keys=len(keys),
+        items=tuple(made.items),
+        sort=False,
+        dropna=dropna,
+    )
     value = _engine.col(rel, len(keys))
     rows = Keys([_engine.col(rel, i) for i in range(len(keys))], key_dtypes, names, multi=multi)
     name = "proportion" if normalize else "count"
@@ -190,18 +198,20 @@ def _counts(table: Table, keys: list[Any], key_dtypes: list[Any], names: list[An
 def value_counts(self: Series, normalize: bool = False, sort: bool = True, ascending: bool = False, bins: Any = None,
                  dropna: bool = True) -> Series:  # fmt: skip
     """Serve value_counts of numbers and text."""
-    refuse(normalize=(normalize, True, False), sort=(sort, True, False), ascending=(ascending, True, False), bins=(bins, None),
-           dropna=(dropna, True, False))  # fmt: skip
+    refuse(normalize=(normalize, True, False), sort=(sort, True, False), ascending=(ascending, True, False),
+           bins=(bins, None), dropna=(dropna, True, False))  # fmt: skip
     table = table_of(self)
     kind = table.exprs[0].dtype
     if kind == "bool" or kind.startswith(("category", "datetime", "timedelta")):
         raise Fallback(f"value_counts of {kind}")
-    return result(_counts(table, [table.exprs[0]], [table.dtypes[0]], [self._name], normalize, sort, ascending, dropna, False))
+    return result(
+        _counts(table, [table.exprs[0]], [table.dtypes[0]], [self._name], normalize, sort, ascending, dropna, False)
+    )
 
 
 @native("DataFrame.value_counts")
-def value_counts_frame(self: DataFrame, subset: Any = None, normalize: bool = False, sort: bool = True, ascending: bool = False,
-                       dropna: bool = True) -> Series:  # fmt: skip
+def value_counts_frame(self: DataFrame, subset: Any = None, normalize: bool = False, sort: bool = True,
+                       ascending: bool = False, dropna: bool = True) -> Series:  # fmt: skip
     """Serve value_counts of tuples of columns."""
     refuse(normalize=(normalize, False), sort=(sort, True), ascending=(ascending, True, False), dropna=(dropna, True))
     table = table_of(self)
@@ -217,8 +227,9 @@ def value_counts_frame(self: DataFrame, subset: Any = None, normalize: bool = Fa
     # pandas counts groups as they come, then sorts by count, stably
     made = Aggregates(keys)
     made.add("size", None, None)
-    rel = _engine.node("AGGREGATE", (table.rel,), tuple(made.exprs), n_keys=len(keys), items=tuple(made.items), sort=False, dropna=True)
+    rel = _engine.node(
+        "AGGREGATE", (table.rel,), tuple(made.exprs), n_keys=len(keys), items=tuple(made.items), sort=False, dropna=True
+    )
     rows = Keys([_engine.col(rel, i) for i in range(len(keys))], [table.dtypes[i] for i in at], labels, multi=True)
     counted = Table(rel, [_engine.col(rel, len(keys))], [np.dtype("int64")], None, rows, "count")
     return result(ordered(counted, counted.exprs, [not ascending], False))
-

@@ -11,7 +11,8 @@ from pandas import DataFrame, Index, MultiIndex, Series
 from pandas.api.extensions import no_default
 from pandas.core.dtypes.common import is_bool
 
-from .. import _engine, native as native_module
+from .. import _engine
+from .. import native as native_module
 from ..dtypes import array_to_pandas, pandas_dtype
 from ..native import finalize
 from ..registry import Fallback, native, setter
@@ -33,6 +34,8 @@ def filtered(table: Table, mask: Any) -> Table:
 def sliced(table: Table, start: int, stop: int | None, step: int = 1) -> Table:
     """Give rows start:stop:step (step > 0) by position."""
     rows = table.current_rows()
+    begin: int
+    end: int | None
     if isinstance(rows, Range):
         n = table.nrows()
         begin, end, step = slice(start, stop, step).indices(n)
@@ -42,7 +45,9 @@ def sliced(table: Table, start: int, stop: int | None, step: int = 1) -> Table:
         new_rows: Range | Keys = Range(first, rows.step * step, rows.name)
     else:
         begin, end, new_rows = start, stop, rows
-    flat = Table(table.rel, table.exprs, table.dtypes, table.columns if table.is_frame else None, rows, table.name).flat()
+    flat = Table(
+        table.rel, table.exprs, table.dtypes, table.columns if table.is_frame else None, rows, table.name
+    ).flat()
     last = 2**63 - 1 if end is None else end
     rel = _engine.node("SLICE", (flat.rel,), start=begin, stop=last, step=step)
     out = flat.over(rel)
@@ -206,7 +211,7 @@ def _column_value(table: Table, value: Any) -> tuple[Any, Any, Table]:
         other = table_of(value)
         table, other = aligned(table, other)
         return other.exprs[0], other.dtypes[0], table
-    if isinstance(value, (bool, int, float, str)) or isinstance(value, np.generic):
+    if isinstance(value, (bool, int, float, str, np.generic)):
         expr = literal(value)
         return expr, pandas_dtype(expr.dtype), table
     raise Fallback(f"a value of type {type(value).__name__}")
@@ -235,7 +240,12 @@ def assign(self: DataFrame, **kwargs: Any) -> DataFrame:
 def insert(self: DataFrame, loc: int, column: Hashable, value: Any, allow_duplicates: Any = False) -> None:
     """Serve insert of a Series or scalar under a new label."""
     table = table_of(self)
-    if allow_duplicates is not False or type(loc) is not int or column in table.columns or not 0 <= loc <= len(table.exprs):
+    if (
+        allow_duplicates is not False
+        or type(loc) is not int
+        or column in table.columns
+        or not 0 <= loc <= len(table.exprs)
+    ):
         raise Fallback("insert with these arguments")
     added = with_column(table, column, value)
     order = [*range(loc), len(added.exprs) - 1, *range(loc, len(added.exprs) - 1)]
@@ -275,7 +285,9 @@ def pop(self: DataFrame, item: Hashable) -> Series:
     out = frame_getitem(self, item)
     table = table_of(self)
     at = [i for i in range(len(table.exprs)) if i != table.at(item)]
-    left = table.frame([table.exprs[i] for i in at], [table.dtypes[i] for i in at], table.columns.delete(table.at(item)))
+    left = table.frame(
+        [table.exprs[i] for i in at], [table.dtypes[i] for i in at], table.columns.delete(table.at(item))
+    )
     native_module.replace(self, left)
     return out
 
@@ -353,8 +365,8 @@ def relabelled(table: Table) -> Table:
 
     A Table over a node of rows in another order or number: its range starts anew.
     """
-    out = Table(table.rel, table.exprs, table.dtypes, table.columns if table.is_frame else None, Range(), table.name, table.recipe)
-    return out
+    columns = table.columns if table.is_frame else None
+    return Table(table.rel, table.exprs, table.dtypes, columns, Range(), table.name, table.recipe)
 
 
 def unindexed(table: Table) -> Table:
@@ -407,7 +419,9 @@ def set_index(
     rows = Keys([table.exprs[i] for i in at], [table.dtypes[i] for i in at], labels)
     kept = [i for i in range(len(table.exprs)) if not drop or i not in at]
     columns = table.columns.take(kept) if drop else table.columns
-    out = Table(table.rel, [table.exprs[i] for i in kept], [table.dtypes[i] for i in kept], columns, rows, None, table.recipe)
+    out = Table(
+        table.rel, [table.exprs[i] for i in kept], [table.dtypes[i] for i in kept], columns, rows, None, table.recipe
+    )
     return result(out, self)
 
 
@@ -482,7 +496,9 @@ def dropna(self: DataFrame, *, axis: Any = 0, how: Any = no_default, thresh: Any
     if mask is None:
         if op == "OR":
             raise Fallback("how='all' without columns")
-        return result(relabelled(table) if ignore_index else table.frame(table.exprs, table.dtypes, table.columns), self)
+        return result(
+            relabelled(table) if ignore_index else table.frame(table.exprs, table.dtypes, table.columns), self
+        )
     out = filtered(table, mask)
     return result(relabelled(out) if ignore_index else out, self)
 

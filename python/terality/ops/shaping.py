@@ -55,5 +55,12 @@ def pivot_table(
     grouped = group_lazily(chosen, keys, as_index=False, sort=True, observed=True)
     small = to_pandas(simple_aggregate(grouped, aggfunc))
     return small.pivot_table(
-        values=values, index=index, columns=columns, aggfunc="first", fill_value=fill_value, dropna=dropna, observed=True, sort=sort
+        values=values,
+        index=index,
+        columns=columns,
+        aggfunc="first",
+        fill_value=fill_value,
+        dropna=dropna,
+        observed=True,
+        sort=sort,
     )

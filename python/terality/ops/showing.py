@@ -156,4 +156,3 @@ def memory_usage_of(table: Table, deep: bool, index: bool = True) -> Series:
 def memory_usage(self: DataFrame, index: bool = True, deep: bool = False) -> Series:
     """Serve bytes per column."""
     return memory_usage_of(table_of(self), bool(deep), bool(index))
-

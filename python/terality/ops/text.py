@@ -20,12 +20,14 @@ REGEX = 1
 IGNORE_CASE = 2
 
 
-def _apply(self: Any, op: str, params: tuple[int, ...] = (), text: str | None = None, text2: str | None = None) -> Series:
+def _apply(
+    self: Any, op: str, params: tuple[int, ...] = (), text: str | None = None, text2: str | None = None
+) -> Series:
     source = self._data
     table = table_of(source)
     if table.exprs[0].dtype != "str":
         raise Fallback(f".str of {table.exprs[0].dtype}")
-    if any(t is not None and ("\0" in t or not t.isprintable() and not t.isspace()) for t in (text, text2)):
+    if any(t is not None and ("\0" in t or (not t.isprintable() and not t.isspace())) for t in (text, text2)):
         raise Fallback("control characters")
     made = _engine.op(op, (table.exprs[0],), params, text, text2)
     if text is not None:
@@ -129,7 +131,9 @@ def get(self: Any, i: Any) -> Series:
 
 
 @native("StringMethods.replace")
-def replace(self: Any, pat: Any, repl: Any = None, n: int = -1, case: Any = None, flags: int = 0, regex: bool = False) -> Series:
+def replace(
+    self: Any, pat: Any, repl: Any = None, n: int = -1, case: Any = None, flags: int = 0, regex: bool = False
+) -> Series:
     """Serve replacing a literal."""
     refuse(regex=(regex, False), case=(case, None), flags=(flags, 0))
     if type(pat) is not str or type(repl) is not str or type(n) is not int or not pat:
@@ -179,4 +183,3 @@ def rjust(self: Any, width: Any, fillchar: Any = " ") -> Series:
 def ljust(self: Any, width: Any, fillchar: Any = " ") -> Series:
     """Serve ljust."""
     return _padded(self, width, "right", fillchar)
-
