@@ -114,13 +114,34 @@ static int find_name(const char *const *names, int n, const char *name) {
   return -1;
 }
 
-static PyObject *rel_explain(PyObject *self, PyObject *unused) {
-  (void)unused;
+static PyObject *explain_as_made(PyObject *self) {
   int64_t n = tr_rel_print(rel_of(self), item_name, NULL, 0);
   char *buf = malloc((size_t)n + 1);
   if (!buf) return PyErr_NoMemory();
   tr_rel_print(rel_of(self), item_name, buf, n + 1);
   PyObject *text = PyUnicode_DecodeUTF8(buf, (Py_ssize_t)n, "replace");
+  free(buf);
+  return text;
+}
+
+static PyObject *rel_explain(PyObject *self, PyObject *args, PyObject *kwargs) {
+  static char *names[] = {"optimised", "need", NULL};
+  PyObject *wanted = Py_None;
+  int optimised = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO", names, &optimised, &wanted)) return NULL;
+  if (!optimised) return explain_as_made(self);
+  bool all;
+  bool *need = need_arg(wanted, rel_of(self), &all);
+  if (!need && !all) return NULL;
+  char *buf;
+  struct tr_error err;
+  enum tr_status st;
+  Py_BEGIN_ALLOW_THREADS
+  st = tr_exec_explain(rel_of(self), need, item_name, &buf, &err);
+  Py_END_ALLOW_THREADS
+  free(need);
+  if (st != TR_OK) return tr_client_raise(st, &err);
+  PyObject *text = PyUnicode_DecodeUTF8(buf, (Py_ssize_t)strlen(buf), "replace");
   free(buf);
   return text;
 }
@@ -134,7 +155,8 @@ static PyMethodDef rel_methods[] = {
     {"run", (PyCFunction)(void (*)(void))rel_run, METH_FASTCALL, "run(need=None)\n\nComputes the columns at positions need as a Frame."},
     {"is_kept", rel_is_kept, METH_O, "is_kept(need)\n\nWhether these columns are at hand."},
     {"drop_kept", rel_drop, METH_NOARGS, "drop_kept()\n\nForgets the kept result."},
-    {"explain", rel_explain, METH_NOARGS, "explain()\n\nThe plan as text."},
+    {"explain", (PyCFunction)(void (*)(void))rel_explain, METH_VARARGS | METH_KEYWORDS,
+     "explain(optimised=False, need=None)\n\nThe plan as text: as it was made, or as it would run for the columns at positions need."},
     {NULL, NULL, 0, NULL}};
 PyTypeObject tr_client_rel_type = {PyVarObject_HEAD_INIT(NULL, 0).tp_name = "terality._engine.Rel",
                                    .tp_basicsize = sizeof(struct tr_py_rel),

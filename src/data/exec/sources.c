@@ -11,9 +11,11 @@ enum tr_status tr_exec_frame_source(struct tr_frame *f, const char *name, struct
   for (int i = 0; i < f->n_cols; i++) {
     if (!f->cols[i]) continue;
     bool can = !tr_kind_is_int(f->cols[i]->dtype.kind) && f->cols[i]->dtype.kind != TR_BOOL;
-    cols[i] = (struct tr_rel_col){.dtype = f->cols[i]->dtype, .maybe_null = can && tr_array_null_count(f->cols[i]) != 0};
+    cols[i] =
+        (struct tr_rel_col){.dtype = f->cols[i]->dtype, .maybe_null = can && tr_array_null_count(f->cols[i]) != 0};
   }
-  enum tr_status st = tr_rel_source(TR_REL_FRAME, cols, f->n_cols, f->n_rows, tr_frame_ref(f), release_frame, name, out, err);
+  enum tr_status st =
+      tr_rel_source(TR_REL_FRAME, cols, f->n_cols, f->n_rows, tr_frame_ref(f), release_frame, name, out, err);
   free(cols);
   return st;
 }
@@ -26,11 +28,11 @@ static void release_parquet(void *source) {
 }
 
 /* Adds what file f tells of its columns; every file must have the first one's names and dtypes. */
-static enum tr_status merge_schema(const struct tr_parquet_file *first, const struct tr_parquet_file *f, struct tr_rel_col *cols,
-                                   struct tr_error *err) {
+static enum tr_status merge_schema(const struct tr_parquet_file *first, const struct tr_parquet_file *f,
+                                   struct tr_rel_col *cols, struct tr_error *err) {
   if (f->n_cols != first->n_cols)
-    return tr_unsupported(err, "Parquet files of different schema: '%s' has %d columns, '%s' has %d", first->path, first->n_cols,
-                          f->path, f->n_cols);
+    return tr_unsupported(err, "Parquet files of different schema: '%s' has %d columns, '%s' has %d", first->path,
+                          first->n_cols, f->path, f->n_cols);
   for (int i = 0; i < f->n_cols; i++) {
     if (strcmp(f->cols[i].name, first->cols[i].name) != 0 || !tr_dtype_eq(f->cols[i].dtype, first->cols[i].dtype))
       return tr_unsupported(err, "Parquet files of different schema: column '%s' of '%s'", f->cols[i].name, f->path);
@@ -47,7 +49,8 @@ static enum tr_status merge_schema(const struct tr_parquet_file *first, const st
   return TR_OK;
 }
 
-enum tr_status tr_exec_parquet_source(const char *const *paths, int n_paths, struct tr_rel **out, struct tr_error *err) {
+enum tr_status tr_exec_parquet_source(const char *const *paths, int n_paths, struct tr_rel **out,
+                                      struct tr_error *err) {
   enum tr_status st = TR_OK;
   struct tr_rel_col *cols = NULL;
   int64_t n_rows = 0;
@@ -76,34 +79,60 @@ done:
   return st;
 }
 
-static enum tr_status row_numbers(int64_t n, struct tr_array **out, struct tr_error *err) {
+/* Rows of a scan, all or those of the row groups chosen. */
+static int64_t scan_rows(const struct tr_node *node) {
+  const struct tr_parquet_source *s = node->rel->source;
+  int64_t n = 0;
+  if (!node->row_groups) return node->rel->n_rows;
+  for (int f = 0, at = 0; f < s->n_files; at += s->files[f++]->n_row_groups)
+    for (int g = 0; g < s->files[f]->n_row_groups; g++)
+      if (node->row_groups[at + g]) n += s->files[f]->row_group_rows[g];
+  return n;
+}
+
+/* Positions of the rows read among all rows of the files. */
+static enum tr_status row_numbers(const struct tr_node *node, int64_t n, struct tr_array **out, struct tr_error *err) {
+  const struct tr_parquet_source *s = node->rel->source;
   TR_TRY(tr_array_new(tr_dtype_of(TR_I64), n, out, err));
-  int64_t *v = tr_array_data(*out);
-  for (int64_t i = 0; i < n; i++) v[i] = i;
+  int64_t *v = tr_array_data(*out), row = 0, k = 0;
+  for (int f = 0, at = 0; f < s->n_files; at += s->files[f++]->n_row_groups)
+    for (int g = 0; g < s->files[f]->n_row_groups; g++) {
+      int64_t rows = s->files[f]->row_group_rows[g];
+      if (!node->row_groups || node->row_groups[at + g])
+        for (int64_t i = 0; i < rows; i++) v[k++] = row + i;
+      row += rows;
+    }
   return TR_OK;
 }
 
-enum tr_status tr_op_scan_parquet(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
+enum tr_status tr_op_scan_parquet(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in,
+                                  struct tr_error *err) {
   (void)in;
   const struct tr_rel *r = node->rel;
   struct tr_parquet_source *s = r->source;
   int n_file_cols = r->n_cols - 1, k = 0;
-  int *cols = malloc(sizeof *cols * (size_t)r->n_cols);
+  int64_t n_rows = scan_rows(node);
+  int *cols = calloc((size_t)r->n_cols, sizeof *cols);
+  const bool **keep = calloc((uint32_t)s->n_files, sizeof *keep);
   struct tr_frame *got = NULL;
   enum tr_status st = TR_OK;
-  if (!cols) return tr_fail_memory(err, sizeof *cols);
-  for (int i = 0; i < s->n_files; i++) TR_GOTO(st, tr_parquet_unchanged(s->files[i], err));
-  const struct tr_frame *old = r->kept;
+  if (!cols || !keep) TR_GOTO(st, tr_fail_memory(err, sizeof *cols * (size_t)r->n_cols));
+  for (int i = 0, at = 0; i < s->n_files; at += s->files[i++]->n_row_groups) {
+    TR_GOTO(st, tr_parquet_unchanged(s->files[i], err));
+    if (node->row_groups) keep[i] = node->row_groups + at;
+  }
+  const struct tr_frame *old = node->row_groups ? NULL : r->kept;
   for (int i = 0; i < n_file_cols; i++)
     if (node->need[i] && !(old && old->cols[i])) cols[k++] = i;
-  TR_GOTO(st, tr_node_begin(node, r->n_rows, err));
-  if (k) TR_GOTO(st, tr_parquet_read(ctx, s->files, s->n_files, NULL, cols, k, &got, err));
+  TR_GOTO(st, tr_node_begin(node, n_rows, err));
+  if (k) TR_GOTO(st, tr_parquet_read(ctx, s->files, s->n_files, keep, cols, k, &got, err));
   for (int i = 0; i < k; i++) node->out->cols[cols[i]] = tr_array_ref(got->cols[i]);
   for (int i = 0; i < n_file_cols; i++)
     if (node->need[i] && !node->out->cols[i]) node->out->cols[i] = tr_array_ref(old->cols[i]);
-  if (node->need[n_file_cols]) TR_GOTO(st, row_numbers(r->n_rows, &node->out->cols[n_file_cols], err));
+  if (node->need[n_file_cols]) TR_GOTO(st, row_numbers(node, n_rows, &node->out->cols[n_file_cols], err));
 done:
   tr_frame_unref(got);
   free(cols);
+  free(keep);
   return st;
 }

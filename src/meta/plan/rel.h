@@ -100,3 +100,6 @@ void tr_rel_unref(struct tr_rel *r);
 const char *tr_rel_kind_name(enum tr_rel_kind kind);
 /* Text tree of the plan for people; like snprintf. `fn_name(kind, fn)` names item functions. */
 int64_t tr_rel_print(const struct tr_rel *r, const char *(*fn_name)(int item_kind, int fn), char *buf, int64_t size);
+/* The same, with what `note` has to say of a node (up to `size` bytes, "" = nothing) at the end of its line. */
+int64_t tr_rel_print_noted(const struct tr_rel *r, const char *(*fn_name)(int item_kind, int fn),
+                           void (*note)(void *arg, const struct tr_rel *r, char *buf, int64_t size), void *arg, char *buf, int64_t size);

@@ -7,6 +7,8 @@ struct printer {
   char *buf;
   int64_t size, used;
   const char *(*fn_name)(int, int);
+  void (*note)(void *, const struct tr_rel *, char *, int64_t);
+  void *note_arg;
   const struct tr_rel *seen[256];
   int n_seen;
 };
@@ -117,14 +119,24 @@ static void put_rel(struct printer *p, const struct tr_rel *r, int depth) {
   if (r->n_rows >= 0) snprintf(text, sizeof text, "  [%d columns, %lld rows]", r->n_cols, (long long)r->n_rows);
   else snprintf(text, sizeof text, "  [%d columns]", r->n_cols);
   put(p, text);
+  if (p->note) {
+    char said[1000] = "";
+    p->note(p->note_arg, r, said, sizeof said);
+    put(p, said);
+  }
   put(p, r->kept ? " kept\n" : "\n");
   if (r->kept) return;
   for (int i = 0; i < r->n_inputs; i++) put_rel(p, r->inputs[i], depth + 1);
 }
 
-int64_t tr_rel_print(const struct tr_rel *r, const char *(*fn_name)(int, int), char *buf, int64_t size) {
-  struct printer p = {.buf = buf, .size = size, .fn_name = fn_name};
+int64_t tr_rel_print_noted(const struct tr_rel *r, const char *(*fn_name)(int, int),
+                           void (*note)(void *, const struct tr_rel *, char *, int64_t), void *arg, char *buf, int64_t size) {
+  struct printer p = {.buf = buf, .size = size, .fn_name = fn_name, .note = note, .note_arg = arg};
   put_rel(&p, r, 0);
   if (size > 0) buf[p.used < size - 1 ? p.used : size - 1] = 0;
   return p.used;
+}
+
+int64_t tr_rel_print(const struct tr_rel *r, const char *(*fn_name)(int, int), char *buf, int64_t size) {
+  return tr_rel_print_noted(r, fn_name, NULL, NULL, buf, size);
 }
