@@ -36,7 +36,7 @@ def test_missing_file(read: str, tmp_path: Path) -> None:
 
 def test_not_a_parquet_file(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"no such thing at all")
-    with pytest.raises(pa.ArrowInvalid, match="x.parquet"):
+    with pytest.raises(pa.ArrowInvalid, match=r"x\.parquet"):
         terality.read_parquet(tmp_path / "x.parquet")
 
 
@@ -46,7 +46,7 @@ def test_truncated_parquet(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in (0, 3, 8, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        with pytest.raises(pa.ArrowInvalid, match="x.parquet"):
+        with pytest.raises(pa.ArrowInvalid, match=r"x\.parquet"):
             terality.execute(terality.read_parquet(path))
 
 
@@ -61,7 +61,7 @@ def test_replaced_between_plan_and_read(tmp_path: Path) -> None:
     df = terality.read_parquet(path)
     with open(path, "r+b") as file:  # changed in place: that must be noticed
         file.write(b"\0" * 2000)
-    with pytest.raises(Exception, match="x.parquet"):
+    with pytest.raises(Exception, match=r"x\.parquet"):
         df.to_pandas()
 
 
@@ -143,7 +143,7 @@ def test_threads() -> None:
             for _ in range(5):
                 assert_series_equal(df.groupby("k")["v"].sum().to_pandas(), expected)
                 assert len(shared.to_pandas()) == int((plain["v"] > 0.5).sum())
-        except BaseException as error:  # noqa: BLE001 - reported below
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -107,7 +107,7 @@ def test_written_again(folder: Path, tmp_path: Path, strict: None) -> None:
         assert_frame_equal(pandas.read_parquet(tmp_path / "out.parquet"), pandas.read_parquet(folder).set_index("id"))
 
 
-class pandas_only:  # noqa: N801 - reads as a statement
+class pandas_only:
     """Inside, every call is pandas' own."""
 
     def __enter__(self) -> None:
