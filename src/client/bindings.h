@@ -1,24 +1,33 @@
 /* The engine as Python sees it: types Expr, Rel, Frame, Array and functions that make them.
  *
- * Thin on purpose: every call checks its arguments, calls one function of the engine and wraps the result. Statuses become
- * Python exceptions in one place (tr_client_raise). The GIL is released around whatever touches data, and around everything that
- * takes the executor's lock.
+ * Thin on purpose: every call checks its arguments, calls one function of the engine and wraps the result. Statuses
+ * become Python exceptions in one place (tr_client_raise). The GIL is released around whatever touches data, and around
+ * everything that takes the executor's lock.
  */
 #pragma once
 #define PY_SSIZE_T_CLEAN
-#include <Python.h>
 #include "data/exec/exec.h"
+#include <Python.h>
 
-struct tr_py_expr { PyObject_HEAD struct tr_expr *e; };
-struct tr_py_rel { PyObject_HEAD struct tr_rel *r; };
-struct tr_py_frame { PyObject_HEAD struct tr_frame *f; };
-struct tr_py_array { PyObject_HEAD struct tr_array *a; };
+struct tr_py_expr {
+  PyObject_HEAD struct tr_expr *e;
+};
+struct tr_py_rel {
+  PyObject_HEAD struct tr_rel *r;
+};
+struct tr_py_frame {
+  PyObject_HEAD struct tr_frame *f;
+};
+struct tr_py_array {
+  PyObject_HEAD struct tr_array *a;
+};
 
 extern PyTypeObject tr_client_expr_type, tr_client_rel_type, tr_client_frame_type, tr_client_array_type;
-extern PyMethodDef tr_client_expr_functions[], tr_client_rel_functions[], tr_client_array_functions[], tr_client_io_functions[],
-    tr_client_codec_functions[];
+extern PyMethodDef tr_client_expr_functions[], tr_client_rel_functions[], tr_client_array_functions[],
+    tr_client_io_functions[], tr_client_codec_functions[];
 
-/* Sets the Python exception for a status that is not TR_OK; returns NULL. Keeps an exception that is already set (Ctrl-C). */
+/* Sets the Python exception for a status that is not TR_OK; returns NULL. Keeps an exception that is already set
+ * (Ctrl-C). */
 PyObject *tr_client_raise(enum tr_status st, const struct tr_error *err);
 
 /* A query's context: options of the module, cancellation by signals. Lives on the caller's stack. */
@@ -27,10 +36,13 @@ struct tr_py_call {
   struct tr_error err;
   PyThreadState *saved;
 };
-/* Computes r as set_execution says: itself or, under codec=True, what its text decodes to (then nothing is kept on r). Without the GIL. */
-TR_MUST_USE enum tr_status tr_client_run(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, struct tr_frame **out, struct tr_error *err);
+/* Computes r as set_execution says: itself or, under codec=True, what its text decodes to (then nothing is kept on r).
+ * Without the GIL. */
+TR_MUST_USE enum tr_status tr_client_run(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, struct tr_frame **out,
+                                         struct tr_error *err);
 /* The second way (bindings_codec.c). */
-TR_MUST_USE enum tr_status tr_client_run_decoded(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, struct tr_frame **out, struct tr_error *err);
+TR_MUST_USE enum tr_status tr_client_run_decoded(struct tr_ctx *ctx, struct tr_rel *r, const bool *need,
+                                                 struct tr_frame **out, struct tr_error *err);
 /* Prepares ctx and releases the GIL. */
 void tr_client_begin(struct tr_py_call *call);
 /* Takes the GIL again. */

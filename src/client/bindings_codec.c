@@ -1,4 +1,5 @@
-/* Plans as text for Python, and running a plan through its text: a test configuration that finds what the text loses. */
+/* Plans as text for Python, and running a plan through its text: a test configuration that finds what the text loses.
+ */
 #include "bindings.h"
 #include "data/kern/group/group.h"
 #include "meta/plan/codec.h"
@@ -50,7 +51,8 @@ static PyObject *decode_plan(PyObject *self, PyObject *args) {
   return st == TR_OK ? tr_client_wrap_rel(r) : tr_client_raise(st, &err);
 }
 
-enum tr_status tr_client_run_decoded(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, struct tr_frame **out, struct tr_error *err) {
+enum tr_status tr_client_run_decoded(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, struct tr_frame **out,
+                                     struct tr_error *err) {
   char *text = NULL;
   struct tr_rel **sources = NULL, *copy = NULL;
   int n = 0;
@@ -69,5 +71,6 @@ done:
 PyMethodDef tr_client_codec_functions[] = {
     {"encode_plan", encode_plan, METH_O,
      "encode_plan(rel)\n\nThe plan as (JSON text, tuple of its source Rels); see src/meta/plan/codec.h."},
-    {"decode_plan", decode_plan, METH_VARARGS, "decode_plan(text, sources)\n\nThe Rel of such a text over a tuple of sources like those."},
+    {"decode_plan", decode_plan, METH_VARARGS,
+     "decode_plan(text, sources)\n\nThe Rel of such a text over a tuple of sources like those."},
     {NULL, NULL, 0, NULL}};

@@ -1,6 +1,6 @@
 /* Errors, contexts and options of the engine's bindings, and their registration. See bindings.h. */
-#include "bindings.h"
 #include "base/mem.h"
+#include "bindings.h"
 #include "engine_bindings.h"
 #include "facade.h"
 #include <errno.h>
@@ -54,7 +54,8 @@ PyObject *tr_client_raise(enum tr_status st, const struct tr_error *err) {
   PyObject *text = PyUnicode_DecodeUTF8(err->text, (Py_ssize_t)strlen(err->text), "replace");
   PyObject *cls = NULL;
   if (!text) return NULL;
-  if (st == TR_UNSUPPORTED) cls = tr_client.fallback_exc ? Py_NewRef(tr_client.fallback_exc) : Py_NewRef(PyExc_NotImplementedError);
+  if (st == TR_UNSUPPORTED)
+    cls = tr_client.fallback_exc ? Py_NewRef(tr_client.fallback_exc) : Py_NewRef(PyExc_NotImplementedError);
   else if (err->exc == TR_EXC_OS && err->os_errno) {
     Py_DECREF(text);
     return raise_os(err);
@@ -87,7 +88,8 @@ void tr_client_begin(struct tr_py_call *call) {
   call->saved = PyEval_SaveThread();
 }
 
-enum tr_status tr_client_run(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, struct tr_frame **out, struct tr_error *err) {
+enum tr_status tr_client_run(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, struct tr_frame **out,
+                             struct tr_error *err) {
   if (settings.codec && !tr_exec_is_kept(r, need)) return tr_client_run_decoded(ctx, r, need, out, err);
   return tr_exec_run(ctx, r, need, out, err);
 }
@@ -158,7 +160,9 @@ static PyObject *set_execution(PyObject *self, PyObject *args, PyObject *kwargs)
   int threads = 0, hash_zero = 0, optimise = 1, codec = 0;
   long long morsel_rows = 0;
   (void)self;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iLppp", names, &threads, &morsel_rows, &hash_zero, &optimise, &codec)) return NULL;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iLppp", names, &threads, &morsel_rows, &hash_zero, &optimise,
+                                   &codec))
+    return NULL;
   if (threads < 0 || threads > TR_MAX_THREADS || morsel_rows < 0)
     return PyErr_Format(PyExc_ValueError, "threads must be 0..%d and morsel_rows >= 0", TR_MAX_THREADS);
   settings.threads = threads;
@@ -171,8 +175,8 @@ static PyObject *set_execution(PyObject *self, PyObject *args, PyObject *kwargs)
 
 static PyObject *memory(PyObject *self, PyObject *unused) {
   (void)self, (void)unused;
-  return Py_BuildValue("{s:n,s:n,s:n}", "budget", (Py_ssize_t)tr_mem_budget(), "used", (Py_ssize_t)tr_mem_used(), "peak",
-                       (Py_ssize_t)tr_mem_peak());
+  return Py_BuildValue("{s:n,s:n,s:n}", "budget", (Py_ssize_t)tr_mem_budget(), "used", (Py_ssize_t)tr_mem_used(),
+                       "peak", (Py_ssize_t)tr_mem_peak());
 }
 
 static PyObject *set_memory_budget(PyObject *self, PyObject *arg) {
@@ -194,8 +198,10 @@ static PyMethodDef engine_functions[] = {
      "set_execution(threads=0, morsel_rows=0, hash_zero=False, optimise=True, codec=False)\n\n"
      "How queries run from now on; 0 = default; codec = through the plan's text. For tests."},
     {"memory", memory, METH_NOARGS, "memory()\n\nBytes: budget, used and peak of the engine's allocator."},
-    {"set_memory_budget", set_memory_budget, METH_O, "set_memory_budget(bytes)\n\n0 = default (60 % of the cgroup or machine)."},
-    {"trim_memory", trim_memory, METH_NOARGS, "trim_memory()\n\nGives cached free memory back to the operating system."},
+    {"set_memory_budget", set_memory_budget, METH_O,
+     "set_memory_budget(bytes)\n\n0 = default (60 % of the cgroup or machine)."},
+    {"trim_memory", trim_memory, METH_NOARGS,
+     "trim_memory()\n\nGives cached free memory back to the operating system."},
     {NULL, NULL, 0, NULL}};
 
 int tr_client_add_engine(PyObject *module) {

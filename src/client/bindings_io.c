@@ -142,10 +142,10 @@ static bool read_options(PyObject *options, struct tr_csv_read_options *o) {
          bool_option(options, "skip_blank_lines", &o->skip_blank_lines) &&
          bool_option(options, "skip_initial_space", &o->skip_initial_space) &&
          bool_option(options, "keep_default_na", &o->keep_default_na) &&
-         bool_option(options, "na_filter", &o->na_filter) &&
-         bool_option(options, "low_memory", &o->low_memory) && int_option(options, "header", &o->header) &&
-         int_option(options, "skip_rows", &o->skip_rows) && int_option(options, "skip_footer", &o->skip_footer) &&
-         int_option(options, "n_rows", &o->n_rows) && strings_option(options, "names", &o->names, &o->n_names) &&
+         bool_option(options, "na_filter", &o->na_filter) && bool_option(options, "low_memory", &o->low_memory) &&
+         int_option(options, "header", &o->header) && int_option(options, "skip_rows", &o->skip_rows) &&
+         int_option(options, "skip_footer", &o->skip_footer) && int_option(options, "n_rows", &o->n_rows) &&
+         strings_option(options, "names", &o->names, &o->n_names) &&
          strings_option(options, "use_columns", &o->use_columns, &o->n_use_columns) &&
          strings_option(options, "na_values", &o->na_values, &o->n_na_values) &&
          strings_option(options, "true_values", &o->true_values, &o->n_true_values) &&
@@ -190,8 +190,9 @@ static PyObject *read_csv(PyObject *self, PyObject *args) {
 }
 
 static PyObject *write_csv(PyObject *self, PyObject *args, PyObject *kwargs) {
-  static char *names[] = {"path",   "frame",           "names",  "sep",    "quote", "quoting",
-                          "na_rep", "line_terminator", "header", "append", "n_index", "quote_newlines", NULL};
+  static char *names[] = {"path",   "frame",           "names",  "sep",    "quote",   "quoting",
+                          "na_rep", "line_terminator", "header", "append", "n_index", "quote_newlines",
+                          NULL};
   const char *path, *sep = ",", *quote = "\"";
   struct tr_csv_write_options opt;
   PyObject *frame, *name_list;

@@ -38,9 +38,12 @@ static PyObject *get_kind(PyObject *self, void *unused) {
 static PyObject *rel_schema(PyObject *self, PyObject *arg) {
   const struct tr_rel *r = rel_of(self);
   long i = PyLong_AsLong(arg);
-  if (i < 0 || i >= r->n_cols) return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_IndexError, "column %ld of %d", i, r->n_cols);
+  if (i < 0 || i >= r->n_cols)
+    return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_IndexError, "column %ld of %d", i, r->n_cols);
   PyObject *name = tr_client_dtype_name(r->cols[i].dtype);
-  return name ? Py_BuildValue("NOO", name, r->cols[i].maybe_null ? Py_True : Py_False, r->cols[i].unsettled ? Py_True : Py_False) : NULL;
+  return name ? Py_BuildValue("NOO", name, r->cols[i].maybe_null ? Py_True : Py_False,
+                              r->cols[i].unsettled ? Py_True : Py_False)
+              : NULL;
 }
 
 /* need: None or a tuple of positions; gives a bool array (free), or NULL with *all set or an exception. */
@@ -81,27 +84,23 @@ static PyObject *rel_is_kept(PyObject *self, PyObject *arg) {
   bool all, yes;
   bool *need = need_arg(arg, rel_of(self), &all);
   if (!need && !all) return NULL;
-  Py_BEGIN_ALLOW_THREADS
-  yes = tr_exec_is_kept(rel_of(self), need);
-  Py_END_ALLOW_THREADS
-  free(need);
+  Py_BEGIN_ALLOW_THREADS yes = tr_exec_is_kept(rel_of(self), need);
+  Py_END_ALLOW_THREADS free(need);
   return PyBool_FromLong(yes);
 }
 
 static PyObject *rel_drop(PyObject *self, PyObject *unused) {
   (void)unused;
-  Py_BEGIN_ALLOW_THREADS
-  tr_exec_drop_kept(rel_of(self));
-  Py_END_ALLOW_THREADS
-  Py_RETURN_NONE;
+  Py_BEGIN_ALLOW_THREADS tr_exec_drop_kept(rel_of(self));
+  Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
-static const char *const agg_names[TR_N_AGGS] = {"size",  "count", "sum",  "prod",   "mean",     "min",   "max",
-                                                 "std",   "var",   "sem",  "skew",   "median",   "quantile", "first",
-                                                 "last",  "nunique", "any", "all",   "idxmin",   "idxmax", "corr", "nth"};
-static const char *const window_names[TR_N_WINDOWS] = {"cumsum", "cumprod", "cummin", "cummax", "cumcount", "shift", "diff",
-                                                       "rank_average", "rank_min", "rank_max", "rank_first", "rank_dense",
-                                                       "ngroup", "ffill", "bfill"};
+static const char *const agg_names[TR_N_AGGS] = {
+    "size",   "count",    "sum",   "prod", "mean",    "min", "max", "std",    "var",    "sem",  "skew",
+    "median", "quantile", "first", "last", "nunique", "any", "all", "idxmin", "idxmax", "corr", "nth"};
+static const char *const window_names[TR_N_WINDOWS] = {
+    "cumsum",   "cumprod",  "cummin",     "cummax",     "cumcount", "shift", "diff", "rank_average",
+    "rank_min", "rank_max", "rank_first", "rank_dense", "ngroup",   "ffill", "bfill"};
 
 static const char *item_name(int kind, int fn) {
   if (kind == TR_ITEM_WINDOW) return fn < TR_N_WINDOWS ? window_names[fn] : "?";
@@ -136,10 +135,8 @@ static PyObject *rel_explain(PyObject *self, PyObject *args, PyObject *kwargs) {
   char *buf;
   struct tr_error err;
   enum tr_status st;
-  Py_BEGIN_ALLOW_THREADS
-  st = tr_exec_explain(rel_of(self), need, item_name, &buf, &err);
-  Py_END_ALLOW_THREADS
-  free(need);
+  Py_BEGIN_ALLOW_THREADS st = tr_exec_explain(rel_of(self), need, item_name, &buf, &err);
+  Py_END_ALLOW_THREADS free(need);
   if (st != TR_OK) return tr_client_raise(st, &err);
   PyObject *text = PyUnicode_DecodeUTF8(buf, (Py_ssize_t)strlen(buf), "replace");
   free(buf);
@@ -152,11 +149,13 @@ static PyGetSetDef rel_getset[] = {{"n_cols", get_n_cols, NULL, "columns", NULL}
                                    {NULL, NULL, NULL, NULL, NULL}};
 static PyMethodDef rel_methods[] = {
     {"schema", rel_schema, METH_O, "schema(i)\n\n(dtype name, maybe_null, unsettled) of column i."},
-    {"run", (PyCFunction)(void (*)(void))rel_run, METH_FASTCALL, "run(need=None)\n\nComputes the columns at positions need as a Frame."},
+    {"run", (PyCFunction)(void (*)(void))rel_run, METH_FASTCALL,
+     "run(need=None)\n\nComputes the columns at positions need as a Frame."},
     {"is_kept", rel_is_kept, METH_O, "is_kept(need)\n\nWhether these columns are at hand."},
     {"drop_kept", rel_drop, METH_NOARGS, "drop_kept()\n\nForgets the kept result."},
     {"explain", (PyCFunction)(void (*)(void))rel_explain, METH_VARARGS | METH_KEYWORDS,
-     "explain(optimised=False, need=None)\n\nThe plan as text: as it was made, or as it would run for the columns at positions need."},
+     "explain(optimised=False, need=None)\n\nThe plan as text: as it was made, or as it would run for the columns at "
+     "positions need."},
     {NULL, NULL, 0, NULL}};
 PyTypeObject tr_client_rel_type = {PyVarObject_HEAD_INIT(NULL, 0).tp_name = "terality._engine.Rel",
                                    .tp_basicsize = sizeof(struct tr_py_rel),
@@ -168,32 +167,41 @@ PyTypeObject tr_client_rel_type = {PyVarObject_HEAD_INIT(NULL, 0).tp_name = "ter
 
 static PyObject *make_frame_source(PyObject *self, PyObject *const *args, Py_ssize_t n) {
   (void)self;
-  if (n != 2 || !PyObject_TypeCheck(args[0], &tr_client_frame_type)) return PyErr_Format(PyExc_TypeError, "source(frame, name)");
+  if (n != 2 || !PyObject_TypeCheck(args[0], &tr_client_frame_type))
+    return PyErr_Format(PyExc_TypeError, "source(frame, name)");
   const char *name = PyUnicode_AsUTF8(args[1]);
   struct tr_rel *r;
   struct tr_error err;
   if (!name) return NULL;
   enum tr_status st;
-  Py_BEGIN_ALLOW_THREADS
-  st = tr_exec_frame_source(((struct tr_py_frame *)args[0])->f, name, &r, &err);
-  Py_END_ALLOW_THREADS
-  return st == TR_OK ? tr_client_wrap_rel(r) : tr_client_raise(st, &err);
+  Py_BEGIN_ALLOW_THREADS st = tr_exec_frame_source(((struct tr_py_frame *)args[0])->f, name, &r, &err);
+  Py_END_ALLOW_THREADS return st == TR_OK ? tr_client_wrap_rel(r) : tr_client_raise(st, &err);
 }
 
-/* One item: (kind "agg"|"window"|"transform", fn name, expr, expr2, param, q, skipna, descending, pct, na_option, dtype, unsettled) */
+/* One item: (kind "agg"|"window"|"transform", fn name, expr, expr2, param, q, skipna, descending, pct, na_option,
+ * dtype, unsettled) */
 static bool item_arg(PyObject *t, struct tr_item *it, struct tr_dtype *dtype, bool *unsettled) {
   const char *kind, *fn;
   int expr, expr2, skipna, descending, pct, na_option, loose;
   long long param;
   double q;
   PyObject *dtype_name;
-  if (!PyArg_ParseTuple(t, "ssiiLdpppiOp", &kind, &fn, &expr, &expr2, &param, &q, &skipna, &descending, &pct, &na_option, &dtype_name, &loose))
+  if (!PyArg_ParseTuple(t, "ssiiLdpppiOp", &kind, &fn, &expr, &expr2, &param, &q, &skipna, &descending, &pct,
+                        &na_option, &dtype_name, &loose))
     return false;
   int k = strcmp(kind, "agg") == 0 ? TR_ITEM_AGG : strcmp(kind, "window") == 0 ? TR_ITEM_WINDOW : TR_ITEM_TRANSFORM;
   int f = k == TR_ITEM_WINDOW ? find_name(window_names, TR_N_WINDOWS, fn) : find_name(agg_names, TR_N_AGGS, fn);
   if (f < 0) return PyErr_Format(PyExc_ValueError, "unknown function %s", fn) != NULL;
-  *it = (struct tr_item){.kind = (uint8_t)k, .fn = (uint8_t)f, .skipna = skipna, .descending = descending, .pct = pct,
-                         .na_option = (uint8_t)na_option, .expr = (int16_t)expr, .expr2 = (int16_t)expr2, .param = param, .q = q};
+  *it = (struct tr_item){.kind = (uint8_t)k,
+                         .fn = (uint8_t)f,
+                         .skipna = skipna,
+                         .descending = descending,
+                         .pct = pct,
+                         .na_option = (uint8_t)na_option,
+                         .expr = (int16_t)expr,
+                         .expr2 = (int16_t)expr2,
+                         .param = param,
+                         .q = q};
   *unsettled = loose;
   return tr_client_dtype_arg(dtype_name, dtype);
 }
@@ -206,7 +214,8 @@ struct node_args {
   bool *unsettled, *descending;
 };
 
-static bool node_lists(PyObject *inputs, PyObject *exprs, PyObject *items, PyObject *descending, struct tr_rel_spec *s, struct node_args *a) {
+static bool node_lists(PyObject *inputs, PyObject *exprs, PyObject *items, PyObject *descending, struct tr_rel_spec *s,
+                       struct node_args *a) {
   s->n_inputs = (int)PyTuple_GET_SIZE(inputs);
   s->n_exprs = (int)PyTuple_GET_SIZE(exprs);
   s->n_items = (int)PyTuple_GET_SIZE(items);
@@ -216,15 +225,18 @@ static bool node_lists(PyObject *inputs, PyObject *exprs, PyObject *items, PyObj
   a->dtypes = calloc((size_t)s->n_items + 1, sizeof *a->dtypes);
   a->unsettled = calloc((size_t)s->n_items + 1, sizeof(bool));
   a->descending = calloc((size_t)s->n_exprs + 1, sizeof(bool));
-  if (!a->inputs || !a->exprs || !a->items || !a->dtypes || !a->unsettled || !a->descending) return PyErr_NoMemory() != NULL;
+  if (!a->inputs || !a->exprs || !a->items || !a->dtypes || !a->unsettled || !a->descending)
+    return PyErr_NoMemory() != NULL;
   for (int i = 0; i < s->n_inputs; i++) {
     PyObject *o = PyTuple_GET_ITEM(inputs, i);
-    if (!PyObject_TypeCheck(o, &tr_client_rel_type)) return PyErr_Format(PyExc_TypeError, "input %d is no Rel", i) != NULL;
+    if (!PyObject_TypeCheck(o, &tr_client_rel_type))
+      return PyErr_Format(PyExc_TypeError, "input %d is no Rel", i) != NULL;
     a->inputs[i] = rel_of(o);
   }
   for (int i = 0; i < s->n_exprs; i++) {
     PyObject *o = PyTuple_GET_ITEM(exprs, i);
-    if (!PyObject_TypeCheck(o, &tr_client_expr_type)) return PyErr_Format(PyExc_TypeError, "expression %d is no Expr", i) != NULL;
+    if (!PyObject_TypeCheck(o, &tr_client_expr_type))
+      return PyErr_Format(PyExc_TypeError, "expression %d is no Expr", i) != NULL;
     a->exprs[i] = ((struct tr_py_expr *)o)->e;
   }
   for (int i = 0; i < s->n_items; i++)
@@ -246,8 +258,8 @@ static int how_of(const char *name) {
 }
 
 static PyObject *make_node(PyObject *self, PyObject *args, PyObject *kwargs) {
-  static char *names[] = {"kind", "inputs", "exprs", "n_keys", "items", "descending", "how", "sort", "dropna", "na_first", "tail",
-                          "keep", "whole", "start", "stop", "step", NULL};
+  static char *names[] = {"kind",     "inputs", "exprs", "n_keys", "items", "descending", "how",  "sort", "dropna",
+                          "na_first", "tail",   "keep",  "whole",  "start", "stop",       "step", NULL};
   const char *kind, *how = "inner";
   PyObject *inputs, *none = PyTuple_New(0), *exprs = none, *items = none, *descending = none;
   int n_keys = 0, sort = 0, dropna = 0, na_first = 0, tail = 0, keep = 0, whole = 0;
@@ -256,9 +268,10 @@ static PyObject *make_node(PyObject *self, PyObject *args, PyObject *kwargs) {
   struct tr_rel_spec s = {0};
   struct node_args a = {0};
   PyObject *result = NULL;
-  if (!none || !PyArg_ParseTupleAndKeywords(args, kwargs, "sO!|O!iO!O!sppppipLLL", names, &kind, &PyTuple_Type, &inputs, &PyTuple_Type,
-                                            &exprs, &n_keys, &PyTuple_Type, &items, &PyTuple_Type, &descending, &how, &sort, &dropna,
-                                            &na_first, &tail, &keep, &whole, &start, &stop, &step))
+  if (!none ||
+      !PyArg_ParseTupleAndKeywords(args, kwargs, "sO!|O!iO!O!sppppipLLL", names, &kind, &PyTuple_Type, &inputs,
+                                   &PyTuple_Type, &exprs, &n_keys, &PyTuple_Type, &items, &PyTuple_Type, &descending,
+                                   &how, &sort, &dropna, &na_first, &tail, &keep, &whole, &start, &stop, &step))
     goto done;
   int k = kind_of(kind), h = how_of(how);
   if (k < 0 || h < 0) {
@@ -274,8 +287,16 @@ static PyObject *make_node(PyObject *self, PyObject *args, PyObject *kwargs) {
   s.item_dtypes = a.dtypes;
   s.item_unsettled = a.unsettled;
   s.descending = a.descending;
-  s.opt = (struct tr_rel_options){.how = (uint8_t)h, .sort = sort, .dropna = dropna, .na_first = na_first, .tail = tail,
-                                  .keep = (uint8_t)keep, .whole = whole, .start = start, .stop = stop, .step = step};
+  s.opt = (struct tr_rel_options){.how = (uint8_t)h,
+                                  .sort = sort,
+                                  .dropna = dropna,
+                                  .na_first = na_first,
+                                  .tail = tail,
+                                  .keep = (uint8_t)keep,
+                                  .whole = whole,
+                                  .start = start,
+                                  .stop = stop,
+                                  .step = step};
   struct tr_rel *r;
   struct tr_error err;
   enum tr_status st = tr_rel_make(&s, &r, &err);
@@ -305,9 +326,11 @@ static PyObject *agg_dtype(PyObject *self, PyObject *const *args, Py_ssize_t n) 
 }
 
 PyMethodDef tr_client_rel_functions[] = {
-    {"source", (PyCFunction)(void (*)(void))make_frame_source, METH_FASTCALL, "source(frame, name)\n\nA leaf over a Frame."},
+    {"source", (PyCFunction)(void (*)(void))make_frame_source, METH_FASTCALL,
+     "source(frame, name)\n\nA leaf over a Frame."},
     {"node", (PyCFunction)(void (*)(void))make_node, METH_VARARGS | METH_KEYWORDS,
-     "node(kind, inputs, exprs=(), n_keys=0, items=(), descending=(), how='inner', sort=False, dropna=False, na_first=False,\n"
+     "node(kind, inputs, exprs=(), n_keys=0, items=(), descending=(), how='inner', sort=False, dropna=False, "
+     "na_first=False,\n"
      "     tail=False, keep=0, whole=False, start=0, stop=-1, step=1)\n\nAn inner node; see src/meta/plan/rel.h."},
     {"agg_dtype", (PyCFunction)(void (*)(void))agg_dtype, METH_FASTCALL,
      "agg_dtype(fn, dtype, whole)\n\nResult dtype of an aggregate; raises Fallback where there is no native one."},

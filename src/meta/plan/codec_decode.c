@@ -39,7 +39,8 @@ enum tr_status tr_decode_object(struct tr_decoder *d, const json_t *v, const cha
   return TR_OK;
 }
 
-enum tr_status tr_decode_int(struct tr_decoder *d, const json_t *o, const char *key, int64_t low, int64_t high, int64_t *out) {
+enum tr_status tr_decode_int(struct tr_decoder *d, const json_t *o, const char *key, int64_t low, int64_t high,
+                             int64_t *out) {
   const json_t *v = json_object_get(o, key);
   if (!v) return TR_OK;
   if (!json_is_integer(v)) return tr_decode_fault(d, "%s must be an integer", key);
@@ -65,7 +66,8 @@ enum tr_status tr_decode_string(struct tr_decoder *d, const json_t *o, const cha
   return TR_OK;
 }
 
-enum tr_status tr_decode_array(struct tr_decoder *d, const json_t *o, const char *key, int64_t most, const json_t **out, int *n) {
+enum tr_status tr_decode_array(struct tr_decoder *d, const json_t *o, const char *key, int64_t most, const json_t **out,
+                               int *n) {
   *out = json_object_get(o, key);
   *n = 0;
   if (!*out) return TR_OK;
@@ -84,7 +86,8 @@ enum tr_status tr_decode_dtype(struct tr_decoder *d, const json_t *o, const char
 }
 
 /* Field `key`, one of n names; a missing one leaves *out (-1 = there must be one). */
-static enum tr_status choice(struct tr_decoder *d, const json_t *o, const char *key, const char *const *names, int n, int *out) {
+static enum tr_status choice(struct tr_decoder *d, const json_t *o, const char *key, const char *const *names, int n,
+                             int *out) {
   const char *name;
   TR_TRY(tr_decode_string(d, o, key, &name));
   if (!name) return *out >= 0 ? TR_OK : tr_decode_fault(d, "%s is missing", key);
@@ -98,7 +101,8 @@ static enum tr_status choice(struct tr_decoder *d, const json_t *o, const char *
 
 /* Every source is described as the one that the caller has at that place. */
 static enum tr_status check_source(struct tr_decoder *d, const json_t *o, int no) {
-  static const char *const keys[] = {"kind", "rows", "cols", NULL}, *const col_keys[] = {"dtype", "null", "unsettled", NULL};
+  static const char *const keys[] = {"kind", "rows", "cols", NULL}, *const col_keys[] = {"dtype", "null", "unsettled",
+                                                                                         NULL};
   const struct tr_rel *r = d->sources[no];
   const char *kind;
   int64_t rows = -1;
@@ -108,10 +112,12 @@ static enum tr_status check_source(struct tr_decoder *d, const json_t *o, int no
   TR_TRY(tr_decode_object(d, o, keys));
   TR_TRY(tr_decode_string(d, o, "kind", &kind));
   const char *want = tr_rel_kind_name((enum tr_rel_kind)r->kind);
-  if (!kind || strcmp(kind, want) != 0) return tr_decode_fault(d, "is %.60s, the source given is %s", kind ? kind : "nothing", want);
+  if (!kind || strcmp(kind, want) != 0)
+    return tr_decode_fault(d, "is %.60s, the source given is %s", kind ? kind : "nothing", want);
   if (!tr_codec_is_source(r->kind)) return tr_decode_fault(d, "%s is no source", want);
   TR_TRY(tr_decode_int(d, o, "rows", 0, INT64_MAX, &rows));
-  if (rows != r->n_rows) return tr_decode_fault(d, "has %lld rows, the source given %lld", (long long)rows, (long long)r->n_rows);
+  if (rows != r->n_rows)
+    return tr_decode_fault(d, "has %lld rows, the source given %lld", (long long)rows, (long long)r->n_rows);
   TR_TRY(tr_decode_array(d, o, "cols", d->limits.columns, &cols, &n));
   if (n != r->n_cols) return tr_decode_fault(d, "has %d columns, the source given %d", n, r->n_cols);
   for (int i = 0; i < n; i++) {
@@ -123,7 +129,8 @@ static enum tr_status check_source(struct tr_decoder *d, const json_t *o, int no
     TR_TRY(tr_decode_bool(d, c, "null", &col.maybe_null));
     TR_TRY(tr_decode_bool(d, c, "unsettled", &col.unsettled));
     if (!tr_dtype_eq(col.dtype, r->cols[i].dtype))
-      return tr_decode_fault(d, "is %s, the source given has %s", tr_codec_dtype_name(col.dtype), tr_codec_dtype_name(r->cols[i].dtype));
+      return tr_decode_fault(d, "is %s, the source given has %s", tr_codec_dtype_name(col.dtype),
+                             tr_codec_dtype_name(r->cols[i].dtype));
     if (col.maybe_null != r->cols[i].maybe_null || col.unsettled != r->cols[i].unsettled)
       return tr_decode_fault(d, "what is known of the column differs from the source given");
   }
@@ -131,8 +138,8 @@ static enum tr_status check_source(struct tr_decoder *d, const json_t *o, int no
 }
 
 /* Numbers of field `key` that are below `end`, marked as used. */
-static enum tr_status numbers(struct tr_decoder *d, const json_t *o, const char *key, int64_t most, int end, const char *what, bool *used,
-                              int32_t **out, int *n) {
+static enum tr_status numbers(struct tr_decoder *d, const json_t *o, const char *key, int64_t most, int end,
+                              const char *what, bool *used, int32_t **out, int *n) {
   const json_t *list;
   TR_TRY(tr_decode_array(d, o, key, most, &list, n));
   TR_TRY(tr_decode_alloc(d, sizeof **out * (size_t)*n, out));
@@ -150,13 +157,15 @@ static enum tr_status numbers(struct tr_decoder *d, const json_t *o, const char 
   return TR_OK;
 }
 
-/* Columns an expression reads are there, of that dtype, and as sure to be complete. Its size has been charged before. */
+/* Columns an expression reads are there, of that dtype, and as sure to be complete. Its size has been charged before.
+ */
 static enum tr_status check_columns(struct tr_decoder *d, const struct tr_expr *e, const struct tr_rel *in) {
   if (e->op == TR_OP_COL) {
     if (e->column >= in->n_cols) return tr_decode_fault(d, "column %d of %d", e->column, in->n_cols);
     const struct tr_rel_col *c = &in->cols[e->column];
     if (!tr_dtype_eq(c->dtype, e->dtype))
-      return tr_decode_fault(d, "column %d is %s, not %s", e->column, tr_codec_dtype_name(c->dtype), tr_codec_dtype_name(e->dtype));
+      return tr_decode_fault(d, "column %d is %s, not %s", e->column, tr_codec_dtype_name(c->dtype),
+                             tr_codec_dtype_name(e->dtype));
     bool may_lack = c->maybe_null && c->dtype.kind != TR_BOOL && !tr_kind_is_int(c->dtype.kind);
     if (may_lack && !e->maybe_null) return tr_decode_fault(d, "column %d may have missing values", e->column);
   }
@@ -176,7 +185,8 @@ static enum tr_status node_inputs(struct tr_decoder *d, const json_t *o, int no,
   int64_t most = d->limits.list < UINT16_MAX ? d->limits.list : UINT16_MAX, n_cols = 0, rows = 0;
   TR_TRY(numbers(d, o, "inputs", most, no, "node", d->node_used, &at, &s->n_inputs));
   int want = s->kind == TR_REL_JOIN ? 2 : s->kind == TR_REL_CONCAT || s->kind == TR_REL_ZIP ? s->n_inputs : 1;
-  if (s->n_inputs < 1 || s->n_inputs != want) return tr_decode_fault(d, "%d inputs of %s", s->n_inputs, tr_rel_kind_name(s->kind));
+  if (s->n_inputs < 1 || s->n_inputs != want)
+    return tr_decode_fault(d, "%d inputs of %s", s->n_inputs, tr_rel_kind_name(s->kind));
   TR_TRY(tr_decode_alloc(d, sizeof *inputs * (size_t)s->n_inputs, &inputs));
   for (int i = 0; i < s->n_inputs; i++) {
     const struct tr_rel *in = inputs[i] = d->nodes[at[i]];
@@ -185,7 +195,8 @@ static enum tr_status node_inputs(struct tr_decoder *d, const json_t *o, int no,
     if (in->n_rows >= 0 && __builtin_add_overflow(rows, in->n_rows, &rows)) return tr_decode_fault(d, "too many rows");
   }
   if (d->node_depth[no] > d->limits.depth) return tr_decode_fault(d, "more than %lld deep", (long long)d->limits.depth);
-  if (n_cols > d->limits.columns && s->kind != TR_REL_CONCAT) return tr_decode_fault(d, "more than %lld columns", (long long)d->limits.columns);
+  if (n_cols > d->limits.columns && s->kind != TR_REL_CONCAT)
+    return tr_decode_fault(d, "more than %lld columns", (long long)d->limits.columns);
   TR_TRY(charge(d, n_cols));
   for (int i = 1; s->kind == TR_REL_CONCAT && i < s->n_inputs; i++)
     for (int c = 0; c < inputs[0]->n_cols; c++)
@@ -205,9 +216,13 @@ static enum tr_status node_exprs(struct tr_decoder *d, const json_t *o, struct t
   s->n_keys = (int)n_keys;
   bool keyed = s->kind == TR_REL_SORT || s->kind == TR_REL_DISTINCT || s->kind == TR_REL_GROUP_HEAD;
   bool bare = s->kind == TR_REL_SLICE || s->kind == TR_REL_CONCAT || s->kind == TR_REL_ZIP;
-  bool ok = s->kind == TR_REL_FILTER ? s->n_exprs == 1 : s->kind == TR_REL_JOIN ? s->n_exprs == 2 * s->n_keys : keyed ? s->n_exprs > 0 : !(bare && s->n_exprs);
+  bool ok = s->kind == TR_REL_FILTER ? s->n_exprs == 1
+            : s->kind == TR_REL_JOIN ? s->n_exprs == 2 * s->n_keys
+            : keyed                  ? s->n_exprs > 0
+                                     : !(bare && s->n_exprs);
   if (s->kind == TR_REL_GROUP_HEAD && s->n_keys != s->n_exprs) ok = false;
-  if (!ok) return tr_decode_fault(d, "%s with %d expressions, %d keys", tr_rel_kind_name(s->kind), s->n_exprs, s->n_keys);
+  if (!ok)
+    return tr_decode_fault(d, "%s with %d expressions, %d keys", tr_rel_kind_name(s->kind), s->n_exprs, s->n_keys);
   size_t end = strlen(d->path);
   for (int i = 0; i < s->n_exprs; i++) {
     exprs[i] = d->exprs[at[i]];
@@ -223,7 +238,8 @@ static enum tr_status node_exprs(struct tr_decoder *d, const json_t *o, struct t
 static enum tr_status item_fn(struct tr_decoder *d, const json_t *o, const struct tr_rel_spec *s, struct tr_item *it) {
   int kind = -1, fn = -1;
   TR_TRY(choice(d, o, "kind", tr_codec_item_kinds, TR_CODEC_N_ITEM_KINDS, &kind));
-  if ((kind == TR_ITEM_AGG) != (s->kind == TR_REL_AGGREGATE)) return tr_decode_fault(d, "%s in %s", tr_codec_item_kinds[kind], tr_rel_kind_name(s->kind));
+  if ((kind == TR_ITEM_AGG) != (s->kind == TR_REL_AGGREGATE))
+    return tr_decode_fault(d, "%s in %s", tr_codec_item_kinds[kind], tr_rel_kind_name(s->kind));
   bool window = kind == TR_ITEM_WINDOW;
   const struct tr_codec_fn *fns = window ? tr_codec_windows : tr_codec_aggs;
   int n_fns = window ? TR_PLAN_N_WINDOWS : TR_PLAN_N_AGGS;
@@ -242,10 +258,10 @@ static enum tr_status item_fn(struct tr_decoder *d, const json_t *o, const struc
   return TR_OK;
 }
 
-static enum tr_status item(struct tr_decoder *d, const json_t *o, const struct tr_rel_spec *s, struct tr_item *it, struct tr_dtype *dtype,
-                           bool *unsettled) {
-  static const char *const keys[] = {"kind", "fn", "expr", "expr2", "param", "q", "skipna", "descending", "pct", "na_option", "dtype",
-                                     "unsettled", NULL};
+static enum tr_status item(struct tr_decoder *d, const json_t *o, const struct tr_rel_spec *s, struct tr_item *it,
+                           struct tr_dtype *dtype, bool *unsettled) {
+  static const char *const keys[] = {"kind",       "fn",  "expr",      "expr2", "param",     "q", "skipna",
+                                     "descending", "pct", "na_option", "dtype", "unsettled", NULL};
   const char *q;
   int na_option = 0;
   TR_TRY(tr_decode_object(d, o, keys));
@@ -268,9 +284,11 @@ static enum tr_status node_items(struct tr_decoder *d, const json_t *o, struct t
   struct tr_dtype *dtypes;
   bool *unsettled;
   int n;
-  TR_TRY(tr_decode_array(d, o, "items", d->limits.list < d->limits.columns ? d->limits.list : d->limits.columns, &list, &n));
+  TR_TRY(tr_decode_array(d, o, "items", d->limits.list < d->limits.columns ? d->limits.list : d->limits.columns, &list,
+                         &n));
   if (!n) return TR_OK;
-  if (s->kind != TR_REL_AGGREGATE && s->kind != TR_REL_WINDOW) return tr_decode_fault(d, "items of %s", tr_rel_kind_name(s->kind));
+  if (s->kind != TR_REL_AGGREGATE && s->kind != TR_REL_WINDOW)
+    return tr_decode_fault(d, "items of %s", tr_rel_kind_name(s->kind));
   TR_TRY(tr_decode_alloc(d, sizeof *items * (size_t)n, &items));
   TR_TRY(tr_decode_alloc(d, sizeof *dtypes * (size_t)n, &dtypes));
   TR_TRY(tr_decode_alloc(d, sizeof *unsettled * (size_t)n, &unsettled));
@@ -359,7 +377,8 @@ static enum tr_status node(struct tr_decoder *d, const json_t *o, int no) {
   TR_TRY(node_directions(d, o, &s));
   TR_TRY(node_options(d, o, &s));
   TR_TRY(tr_decode_made(d, tr_rel_make(&s, &d->nodes[no], d->err)));
-  if (d->nodes[no]->n_cols > d->limits.columns) return tr_decode_fault(d, "more than %lld columns", (long long)d->limits.columns);
+  if (d->nodes[no]->n_cols > d->limits.columns)
+    return tr_decode_fault(d, "more than %lld columns", (long long)d->limits.columns);
   return charge(d, d->nodes[no]->n_cols);
 }
 
@@ -379,7 +398,8 @@ static enum tr_status whole(struct tr_decoder *d, const json_t *root) {
   int n_sources;
   if (!json_is_object(root)) return tr_decode_fault(d, "must be an object");
   TR_TRY(tr_decode_int(d, root, "version", INT64_MIN, INT64_MAX, &version));
-  if (version != TR_PLAN_VERSION) return tr_decode_fault(d, "version %lld, this engine reads version %d", (long long)version, TR_PLAN_VERSION);
+  if (version != TR_PLAN_VERSION)
+    return tr_decode_fault(d, "version %lld, this engine reads version %d", (long long)version, TR_PLAN_VERSION);
   TR_TRY(tr_decode_object(d, root, keys));
   TR_TRY(tr_decode_array(d, root, "sources", d->limits.nodes, &sources, &n_sources));
   TR_TRY(tr_decode_array(d, root, "exprs", d->limits.exprs, &exprs, &d->n_exprs));
@@ -399,13 +419,17 @@ static enum tr_status whole(struct tr_decoder *d, const json_t *root) {
   return check_used(d, "nodes", d->node_used, n - 1);
 }
 
-enum tr_status tr_plan_decode(const char *text, int64_t len, const struct tr_plan_limits *limits, struct tr_rel *const *sources, int n_sources,
-                              struct tr_rel **out, struct tr_error *err) {
+enum tr_status tr_plan_decode(const char *text, int64_t len, const struct tr_plan_limits *limits,
+                              struct tr_rel *const *sources, int n_sources, struct tr_rel **out, struct tr_error *err) {
   struct tr_error own;
-  struct tr_decoder d = {.limits = limits ? *limits : tr_plan_limits_default, .sources = sources, .n_sources = n_sources, .err = err ? err : &own};
+  struct tr_decoder d = {.limits = limits ? *limits : tr_plan_limits_default,
+                         .sources = sources,
+                         .n_sources = n_sources,
+                         .err = err ? err : &own};
   json_error_t fault;
   *out = NULL;
-  if (len > d.limits.bytes) return tr_fail(err, TR_EXC_VALUE, "plan: %lld bytes, more than %lld", (long long)len, (long long)d.limits.bytes);
+  if (len > d.limits.bytes)
+    return tr_fail(err, TR_EXC_VALUE, "plan: %lld bytes, more than %lld", (long long)len, (long long)d.limits.bytes);
   json_t *root = json_loadb(text, (size_t)len, JSON_REJECT_DUPLICATES, &fault);
   if (!root) return tr_fail(err, TR_EXC_VALUE, "plan: not JSON: %s (byte %d)", fault.text, fault.position);
   tr_arena_init(&d.arena);

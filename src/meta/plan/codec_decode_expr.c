@@ -1,5 +1,5 @@
-/* Reads the shared array of expressions of a plan: see codec.h. Each is made by the constructors of expr.h, which infer its
- * dtype anew; what they refuse, or infer differently from what is written, is a fault of the text. */
+/* Reads the shared array of expressions of a plan: see codec.h. Each is made by the constructors of expr.h, which infer
+ * its dtype anew; what they refuse, or infer differently from what is written, is a fault of the text. */
 #include "meta/plan/codec_int.h"
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +43,8 @@ static enum tr_status scalar(struct tr_decoder *d, const json_t *o, struct tr_sc
     s->s.len = (int64_t)json_string_length(json_object_get(o, "v"));
     return TR_OK;
   }
-  bool ok = kind != TR_CATEGORY && (tr_kind_is_float(kind) ? tr_codec_float_parse(text, &s->f) : tr_codec_int_parse(text, (enum tr_kind)kind, s));
+  bool ok = kind != TR_CATEGORY && (tr_kind_is_float(kind) ? tr_codec_float_parse(text, &s->f)
+                                                           : tr_codec_int_parse(text, (enum tr_kind)kind, s));
   return ok ? TR_OK : tr_decode_fault(d, "no value of %s: %.60s", tr_codec_dtype_name(s->dtype), text);
 }
 
@@ -107,7 +108,8 @@ static enum tr_status params_of(struct tr_decoder *d, const json_t *o, struct tr
   int n;
   TR_TRY(tr_decode_array(d, o, "params", 4, &list, &n));
   for (int k = 0; k < n; k++) {
-    if (!json_is_integer(json_array_get(list, (size_t)k))) return tr_decode_fault(d, "params[%d] must be an integer", k);
+    if (!json_is_integer(json_array_get(list, (size_t)k)))
+      return tr_decode_fault(d, "params[%d] must be an integer", k);
     p->params[k] = json_integer_value(json_array_get(list, (size_t)k));
   }
   TR_TRY(text_param(d, o, "text", &p->text));
@@ -127,7 +129,8 @@ static enum tr_status params_of(struct tr_decoder *d, const json_t *o, struct tr
   return TR_OK;
 }
 
-static enum tr_status operation(struct tr_decoder *d, const json_t *o, enum tr_expr_op op, int i, struct tr_expr **out) {
+static enum tr_status operation(struct tr_decoder *d, const json_t *o, enum tr_expr_op op, int i,
+                                struct tr_expr **out) {
   static const char *const keys[] = {"op", "args", "params", "text", "text2", "list", "dtype", NULL};
   struct tr_expr *args[TR_EXPR_MAX_ARGS];
   struct tr_expr_params p = {0};
@@ -138,7 +141,8 @@ static enum tr_status operation(struct tr_decoder *d, const json_t *o, enum tr_e
   TR_TRY(tr_decode_dtype(d, o, "dtype", &p.dtype));
   TR_TRY(tr_decode_made(d, tr_expr_make(op, args, n_args, &p, out, d->err)));
   if (!tr_dtype_eq((*out)->dtype, p.dtype))
-    return tr_decode_fault(d, "%s gives %s, not %s", tr_expr_op_name(op), tr_codec_dtype_name((*out)->dtype), tr_codec_dtype_name(p.dtype));
+    return tr_decode_fault(d, "%s gives %s, not %s", tr_expr_op_name(op), tr_codec_dtype_name((*out)->dtype),
+                           tr_codec_dtype_name(p.dtype));
   return TR_OK;
 }
 
@@ -154,7 +158,8 @@ static enum tr_status one(struct tr_decoder *d, const json_t *o, int i) {
          : op == TR_OP_LIT ? lit(d, o, &d->exprs[i])
                            : operation(d, o, (enum tr_expr_op)op, i, &d->exprs[i]));
   if (d->expr_depth[i] > d->limits.depth) return tr_decode_fault(d, "more than %lld deep", (long long)d->limits.depth);
-  if (d->expr_size[i] > d->limits.size) return tr_decode_fault(d, "more than %lld operations", (long long)d->limits.size);
+  if (d->expr_size[i] > d->limits.size)
+    return tr_decode_fault(d, "more than %lld operations", (long long)d->limits.size);
   return TR_OK;
 }
 

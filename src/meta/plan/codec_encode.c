@@ -1,6 +1,6 @@
-/* Writes a plan as canonical JSON: see codec.h. Expressions are numbered as they are first met, arguments before what uses
- * them, and found again by their text, in which arguments are numbers already: equal subtrees become one. Nodes are told
- * apart by address, since sharing a node is part of a plan. */
+/* Writes a plan as canonical JSON: see codec.h. Expressions are numbered as they are first met, arguments before what
+ * uses them, and found again by their text, in which arguments are numbers already: equal subtrees become one. Nodes
+ * are told apart by address, since sharing a node is part of a plan. */
 #include "base/hash.h"
 #include "meta/plan/codec_int.h"
 #include <inttypes.h>
@@ -280,12 +280,16 @@ static enum tr_status put_item(struct encoder *e, const struct tr_item *it, cons
 static enum tr_status put_options(struct encoder *e, const struct tr_rel *r) {
   struct text *t = &e->nodes;
   struct tr_rel_options o = r->opt, usual = tr_codec_defaults;
-  if (o.how >= TR_CODEC_N_HOWS || o.keep >= TR_CODEC_N_KEEPS) return tr_fail(e->err, TR_EXC_VALUE, "plan: option out of range");
+  if (o.how >= TR_CODEC_N_HOWS || o.keep >= TR_CODEC_N_KEEPS)
+    return tr_fail(e->err, TR_EXC_VALUE, "plan: option out of range");
   bool any = false;
   for (enum tr_codec_option k = 0; k < TR_CODEC_N_OPTIONS; k++) {
     const bool *flag = tr_codec_flag(&o, k);
     const int64_t *number = tr_codec_number(&o, k);
-    bool is_usual = flag ? !*flag : number ? *number == *tr_codec_number(&usual, k) : k == TR_CODEC_HOW ? !o.how : !o.keep;
+    bool is_usual = flag                ? !*flag
+                    : number            ? *number == *tr_codec_number(&usual, k)
+                    : k == TR_CODEC_HOW ? !o.how
+                                        : !o.keep;
     if (is_usual || !tr_codec_has_option((enum tr_rel_kind)r->kind, k)) continue;
     put_name(t, any ? "," : ",\"options\":{", tr_codec_options[k]);
     any = true;
@@ -365,7 +369,8 @@ static void drop(struct encoder *e) {
   free(e->found);
 }
 
-enum tr_status tr_plan_encode(const struct tr_rel *root, char **json, struct tr_rel ***sources, int *n_sources, struct tr_error *err) {
+enum tr_status tr_plan_encode(const struct tr_rel *root, char **json, struct tr_rel ***sources, int *n_sources,
+                              struct tr_error *err) {
   struct encoder e = {.err = err};
   struct text all = {0};
   int32_t no;

@@ -1,25 +1,33 @@
-/* Names and text forms that encoding and decoding of plans share: see codec_int.h. Nothing here depends on the C locale. */
+/* Names and text forms that encoding and decoding of plans share: see codec_int.h. Nothing here depends on the C
+ * locale. */
 #include "meta/plan/codec_int.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 const struct tr_codec_fn tr_codec_aggs[TR_PLAN_N_AGGS] = {
-    {"size", 0}, {"count", 1}, {"sum", 1}, {"prod", 1}, {"mean", 1}, {"min", 1}, {"max", 1}, {"std", 1},
-    {"var", 1}, {"sem", 1}, {"skew", 1}, {"median", 1}, {"quantile", 1}, {"first", 1}, {"last", 1}, {"nunique", 1},
-    {"any", 1}, {"all", 1}, {"idxmin", 1}, {"idxmax", 1}, {"corr", 2}, {"nth", 0}};
+    {"size", 0}, {"count", 1}, {"sum", 1},    {"prod", 1},   {"mean", 1},     {"min", 1},   {"max", 1},  {"std", 1},
+    {"var", 1},  {"sem", 1},   {"skew", 1},   {"median", 1}, {"quantile", 1}, {"first", 1}, {"last", 1}, {"nunique", 1},
+    {"any", 1},  {"all", 1},   {"idxmin", 1}, {"idxmax", 1}, {"corr", 2},     {"nth", 0}};
 const struct tr_codec_fn tr_codec_windows[TR_PLAN_N_WINDOWS] = {
-    {"cumsum", 1}, {"cumprod", 1}, {"cummin", 1}, {"cummax", 1}, {"cumcount", 0}, {"shift", 1}, {"diff", 1}, {"rank_average", 1},
-    {"rank_min", 1}, {"rank_max", 1}, {"rank_first", 1}, {"rank_dense", 1}, {"ngroup", 0}, {"ffill", 1}, {"bfill", 1}};
+    {"cumsum", 1},     {"cumprod", 1},    {"cummin", 1},       {"cummax", 1},   {"cumcount", 0},
+    {"shift", 1},      {"diff", 1},       {"rank_average", 1}, {"rank_min", 1}, {"rank_max", 1},
+    {"rank_first", 1}, {"rank_dense", 1}, {"ngroup", 0},       {"ffill", 1},    {"bfill", 1}};
 const char *const tr_codec_item_kinds[] = {"agg", "window", "transform"};
 const char *const tr_codec_hows[] = {"inner", "left", "right", "outer", "cross", "semi", "anti"};
 const char *const tr_codec_keeps[] = {"first", "last", "none"};
 const char *const tr_codec_na_options[] = {"keep", "top", "bottom"};
-const char *const tr_codec_options[] = {"how", "sort", "dropna", "na_first", "tail", "keep", "whole", "start", "stop", "step"};
+const char *const tr_codec_options[] = {"how",  "sort",  "dropna", "na_first", "tail",
+                                        "keep", "whole", "start",  "stop",     "step"};
 const struct tr_rel_options tr_codec_defaults = {.stop = -1, .step = 1};
 
-const struct tr_plan_limits tr_plan_limits_default = {.bytes = 64 << 20, .nodes = 10000, .exprs = 100000, .depth = 1000,
-                                                      .columns = 100000, .list = 1000000, .size = 5000000};
+const struct tr_plan_limits tr_plan_limits_default = {.bytes = 64 << 20,
+                                                      .nodes = 10000,
+                                                      .exprs = 100000,
+                                                      .depth = 1000,
+                                                      .columns = 100000,
+                                                      .list = 1000000,
+                                                      .size = 5000000};
 
 bool *tr_codec_flag(struct tr_rel_options *o, enum tr_codec_option option) {
   switch (option) {
@@ -33,7 +41,10 @@ bool *tr_codec_flag(struct tr_rel_options *o, enum tr_codec_option option) {
 }
 
 int64_t *tr_codec_number(struct tr_rel_options *o, enum tr_codec_option option) {
-  return option == TR_CODEC_START ? &o->start : option == TR_CODEC_STOP ? &o->stop : option == TR_CODEC_STEP ? &o->step : NULL;
+  return option == TR_CODEC_START  ? &o->start
+         : option == TR_CODEC_STOP ? &o->stop
+         : option == TR_CODEC_STEP ? &o->step
+                                   : NULL;
 }
 
 const char *tr_codec_dtype_name(struct tr_dtype t) {

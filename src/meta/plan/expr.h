@@ -10,9 +10,10 @@
  * data/kern/expr gives the kernel. Adding an op = one line here, one in each table. */
 #define TR_EXPR_OPS(X)                                                                                                 \
   X(COL, 0)                                                                                                            \
-  X(LIT, 0) X(ADD, 2) X(SUB, 2) X(MUL, 2) X(TRUEDIV, 2) X(FLOORDIV, 2) X(MOD, 2) X(POW, 2) X(NEG, 1) X(ABS, 1)         \
-      X(ROUND, 1) X(EQ, 2) X(NE, 2) X(LT, 2) X(LE, 2) X(GT, 2) X(GE, 2) X(AND, 2) X(OR, 2) X(XOR, 2) X(INVERT, 1)      \
-          X(ISNA, 1) X(NOTNA, 1) X(FILLNA, 2) X(WHERE, 3) X(ISIN, 1) X(CAST, 1) X(CLIP_LOWER, 2) X(CLIP_UPPER, 2)      \
+  X(LIT, 0)                                                                                                            \
+  X(ADD, 2) X(SUB, 2) X(MUL, 2) X(TRUEDIV, 2) X(FLOORDIV, 2) X(MOD, 2) X(POW, 2) X(NEG, 1) X(ABS, 1) X(ROUND, 1)       \
+      X(EQ, 2) X(NE, 2) X(LT, 2) X(LE, 2) X(GT, 2) X(GE, 2) X(AND, 2) X(OR, 2) X(XOR, 2) X(INVERT, 1) X(ISNA, 1)       \
+          X(NOTNA, 1) X(FILLNA, 2) X(WHERE, 3) X(ISIN, 1) X(CAST, 1) X(CLIP_LOWER, 2) X(CLIP_UPPER, 2)                 \
               X(MAP_SCALARS, 1) X(SQRT, 1) X(EXP, 1) X(LOG, 1) X(LOG10, 1) X(LOG2, 1) X(LOG1P, 1) X(FLOOR, 1)          \
                   X(CEIL, 1) X(SIN, 1) X(COS, 1) X(STR_LEN, 1) X(STR_LOWER, 1) X(STR_UPPER, 1) X(STR_TITLE, 1)         \
                       X(STR_CAPITALIZE, 1) X(STR_STRIP, 1) X(STR_LSTRIP, 1) X(STR_RSTRIP, 1) X(STR_CONTAINS, 1)        \

@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kind_names[TR_N_RELS] = {"FRAME",      "PARQUET", "FILTER", "PROJECT", "AGGREGATE", "WINDOW",
-                                                  "GROUP_HEAD", "JOIN",    "SORT",   "SLICE",   "CONCAT",    "DISTINCT", "ZIP"};
+static const char *const kind_names[TR_N_RELS] = {"FRAME",  "PARQUET",    "FILTER", "PROJECT", "AGGREGATE",
+                                                  "WINDOW", "GROUP_HEAD", "JOIN",   "SORT",    "SLICE",
+                                                  "CONCAT", "DISTINCT",   "ZIP"};
 
 const char *tr_rel_kind_name(enum tr_rel_kind kind) { return kind < TR_N_RELS ? kind_names[kind] : "?"; }
 
@@ -51,8 +52,8 @@ static struct tr_rel_col col_of_expr(const struct tr_expr *e) {
 }
 
 static struct tr_rel_col col_of_item(const struct tr_rel_spec *s, int i) {
-  return (struct tr_rel_col){.dtype = s->item_dtypes[i], .maybe_null = true,
-                             .unsettled = s->item_unsettled && s->item_unsettled[i]};
+  return (struct tr_rel_col){
+      .dtype = s->item_dtypes[i], .maybe_null = true, .unsettled = s->item_unsettled && s->item_unsettled[i]};
 }
 
 /* Join columns of the side that may lack a row: integers and bools may turn into floats or objects. */
@@ -163,10 +164,12 @@ static enum tr_status check_spec(const struct tr_rel_spec *s, struct tr_error *e
   }
   for (int i = 0; i < s->n_items; i++)
     if (s->items[i].expr >= s->n_exprs || s->items[i].expr2 >= s->n_exprs)
-      return tr_fail(err, TR_EXC_VALUE, "plan node %s: item %d refers to a missing expression", tr_rel_kind_name(s->kind), i);
+      return tr_fail(err, TR_EXC_VALUE, "plan node %s: item %d refers to a missing expression",
+                     tr_rel_kind_name(s->kind), i);
   for (int k = 1; s->kind == TR_REL_CONCAT && k < s->n_inputs; k++)
     if (s->inputs[k]->n_cols != n_in) return tr_fail(err, TR_EXC_VALUE, "plan node CONCAT: inputs of different width");
-  if (s->kind == TR_REL_SLICE && s->opt.step < 1) return tr_fail(err, TR_EXC_VALUE, "plan node SLICE: step %lld", (long long)s->opt.step);
+  if (s->kind == TR_REL_SLICE && s->opt.step < 1)
+    return tr_fail(err, TR_EXC_VALUE, "plan node SLICE: step %lld", (long long)s->opt.step);
   if (s->kind == TR_REL_FILTER && (s->n_exprs != 1 || s->exprs[0]->dtype.kind != TR_BOOL))
     return tr_fail(err, TR_EXC_VALUE, "plan node FILTER: needs one bool expression");
   return TR_OK;
@@ -208,8 +211,9 @@ enum tr_status tr_rel_make(const struct tr_rel_spec *s, struct tr_rel **out, str
   return TR_OK;
 }
 
-enum tr_status tr_rel_source(enum tr_rel_kind kind, const struct tr_rel_col *cols, int n_cols, int64_t n_rows, void *source,
-                             void (*release)(void *), const char *name, struct tr_rel **out, struct tr_error *err) {
+enum tr_status tr_rel_source(enum tr_rel_kind kind, const struct tr_rel_col *cols, int n_cols, int64_t n_rows,
+                             void *source, void (*release)(void *), const char *name, struct tr_rel **out,
+                             struct tr_error *err) {
   *out = NULL;
   struct tr_rel *r = calloc(1, sizeof *r);
   if (!r) {

@@ -8,19 +8,19 @@
 #include "meta/plan/expr.h"
 
 enum tr_rel_kind {
-  TR_REL_FRAME,     /* a frame in memory: source */
-  TR_REL_PARQUET,   /* Parquet files: source; the last column is the row number (int64) over all files */
-  TR_REL_FILTER,    /* exprs[0]: bool; columns of the input */
-  TR_REL_PROJECT,   /* exprs; one column each */
-  TR_REL_AGGREGATE, /* exprs: n_keys keys, then what items refer to; columns: keys, then items. 0 keys = one row */
-  TR_REL_WINDOW,    /* the same exprs and items; columns: the input's, then items, in the input's row order */
+  TR_REL_FRAME,      /* a frame in memory: source */
+  TR_REL_PARQUET,    /* Parquet files: source; the last column is the row number (int64) over all files */
+  TR_REL_FILTER,     /* exprs[0]: bool; columns of the input */
+  TR_REL_PROJECT,    /* exprs; one column each */
+  TR_REL_AGGREGATE,  /* exprs: n_keys keys, then what items refer to; columns: keys, then items. 0 keys = one row */
+  TR_REL_WINDOW,     /* the same exprs and items; columns: the input's, then items, in the input's row order */
   TR_REL_GROUP_HEAD, /* exprs: keys; the first (start > 0) or last (tail) rows of each group, in row order */
-  TR_REL_JOIN,      /* exprs: n_keys left keys, n_keys right keys; columns: left, right, then n_keys coalesced keys */
-  TR_REL_SORT,      /* exprs: keys with descending[]; stop >= 0: only the first `stop` rows (top-n) */
-  TR_REL_SLICE,     /* rows start:stop:step as Python slices (INT64_MAX stop = to the end; negatives from the end) */
-  TR_REL_CONCAT,    /* inputs of equal dtypes, one after another */
-  TR_REL_DISTINCT,  /* exprs: keys; keep = 0 first, 1 last, 2 none */
-  TR_REL_ZIP,       /* inputs of equal row numbers, side by side */
+  TR_REL_JOIN,       /* exprs: n_keys left keys, n_keys right keys; columns: left, right, then n_keys coalesced keys */
+  TR_REL_SORT,       /* exprs: keys with descending[]; stop >= 0: only the first `stop` rows (top-n) */
+  TR_REL_SLICE,      /* rows start:stop:step as Python slices (INT64_MAX stop = to the end; negatives from the end) */
+  TR_REL_CONCAT,     /* inputs of equal dtypes, one after another */
+  TR_REL_DISTINCT,   /* exprs: keys; keep = 0 first, 1 last, 2 none */
+  TR_REL_ZIP,        /* inputs of equal row numbers, side by side */
   TR_N_RELS
 };
 
@@ -28,8 +28,8 @@ enum tr_rel_kind {
 enum tr_item_kind { TR_ITEM_AGG, TR_ITEM_WINDOW, TR_ITEM_TRANSFORM /* WINDOW: an aggregate broadcast to its rows */ };
 
 struct tr_item {
-  uint8_t kind;  /* enum tr_item_kind */
-  uint8_t fn;    /* enum tr_agg or tr_window of data/kern/group/group.h, by number */
+  uint8_t kind; /* enum tr_item_kind */
+  uint8_t fn;   /* enum tr_agg or tr_window of data/kern/group/group.h, by number */
   bool skipna, descending, pct;
   uint8_t na_option;
   int16_t expr, expr2; /* positions in exprs; -1 = none */
@@ -39,18 +39,18 @@ struct tr_item {
 
 struct tr_rel_col {
   struct tr_dtype dtype;
-  bool maybe_null;  /* false is a proof that nothing is missing */
-  bool unsettled;   /* the dtype may turn out otherwise when computed (ints that meet missing rows) */
+  bool maybe_null; /* false is a proof that nothing is missing */
+  bool unsettled;  /* the dtype may turn out otherwise when computed (ints that meet missing rows) */
 };
 
 struct tr_rel_options {
-  uint8_t how;     /* JOIN: enum tr_join_how by number */
-  bool sort;       /* AGGREGATE, WINDOW, JOIN */
-  bool dropna;     /* AGGREGATE, WINDOW, GROUP_HEAD */
-  bool na_first;   /* SORT */
-  bool tail;       /* GROUP_HEAD */
-  uint8_t keep;    /* DISTINCT */
-  bool whole;      /* AGGREGATE without keys: Series reductions' dtype rules */
+  uint8_t how;   /* JOIN: enum tr_join_how by number */
+  bool sort;     /* AGGREGATE, WINDOW, JOIN */
+  bool dropna;   /* AGGREGATE, WINDOW, GROUP_HEAD */
+  bool na_first; /* SORT */
+  bool tail;     /* GROUP_HEAD */
+  uint8_t keep;  /* DISTINCT */
+  bool whole;    /* AGGREGATE without keys: Series reductions' dtype rules */
   int64_t start, stop, step;
 };
 
@@ -66,8 +66,8 @@ struct tr_rel {
   struct tr_item *items;
   bool *descending; /* SORT: per key */
   struct tr_rel_options opt;
-  int64_t n_rows;   /* -1 = unknown until executed */
-  void *source;     /* FRAME: struct tr_frame; PARQUET: struct tr_parquet_source. Owned through release */
+  int64_t n_rows; /* -1 = unknown until executed */
+  void *source;   /* FRAME: struct tr_frame; PARQUET: struct tr_parquet_source. Owned through release */
   void (*source_release)(void *);
   char *source_name; /* for people: path, or "frame"; owned */
   void *kept;        /* guarded by data/exec's lock */
@@ -92,9 +92,9 @@ struct tr_rel_spec {
 /* Makes an inner node; infers columns and row count. TR_ERROR on a malformed spec. */
 TR_MUST_USE enum tr_status tr_rel_make(const struct tr_rel_spec *spec, struct tr_rel **out, struct tr_error *err);
 /* Makes a leaf over `source` (taken, also on failure). */
-TR_MUST_USE enum tr_status tr_rel_source(enum tr_rel_kind kind, const struct tr_rel_col *cols, int n_cols, int64_t n_rows,
-                                         void *source, void (*release)(void *), const char *name, struct tr_rel **out,
-                                         struct tr_error *err);
+TR_MUST_USE enum tr_status tr_rel_source(enum tr_rel_kind kind, const struct tr_rel_col *cols, int n_cols,
+                                         int64_t n_rows, void *source, void (*release)(void *), const char *name,
+                                         struct tr_rel **out, struct tr_error *err);
 struct tr_rel *tr_rel_ref(struct tr_rel *r);
 void tr_rel_unref(struct tr_rel *r);
 const char *tr_rel_kind_name(enum tr_rel_kind kind);
@@ -102,4 +102,5 @@ const char *tr_rel_kind_name(enum tr_rel_kind kind);
 int64_t tr_rel_print(const struct tr_rel *r, const char *(*fn_name)(int item_kind, int fn), char *buf, int64_t size);
 /* The same, with what `note` has to say of a node (up to `size` bytes, "" = nothing) at the end of its line. */
 int64_t tr_rel_print_noted(const struct tr_rel *r, const char *(*fn_name)(int item_kind, int fn),
-                           void (*note)(void *arg, const struct tr_rel *r, char *buf, int64_t size), void *arg, char *buf, int64_t size);
+                           void (*note)(void *arg, const struct tr_rel *r, char *buf, int64_t size), void *arg,
+                           char *buf, int64_t size);

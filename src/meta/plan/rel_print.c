@@ -77,8 +77,11 @@ static void put_detail(struct printer *p, const struct tr_rel *r) {
     put_exprs(p, r, 0, r->n_exprs);
     break;
   case TR_REL_SLICE:
-    if (r->opt.stop == INT64_MAX) snprintf(text, sizeof text, " %lld::%lld", (long long)r->opt.start, (long long)r->opt.step);
-    else snprintf(text, sizeof text, " %lld:%lld:%lld", (long long)r->opt.start, (long long)r->opt.stop, (long long)r->opt.step);
+    if (r->opt.stop == INT64_MAX)
+      snprintf(text, sizeof text, " %lld::%lld", (long long)r->opt.start, (long long)r->opt.step);
+    else
+      snprintf(text, sizeof text, " %lld:%lld:%lld", (long long)r->opt.start, (long long)r->opt.stop,
+               (long long)r->opt.step);
     put(p, text);
     break;
   case TR_REL_GROUP_HEAD:
@@ -130,7 +133,8 @@ static void put_rel(struct printer *p, const struct tr_rel *r, int depth) {
 }
 
 int64_t tr_rel_print_noted(const struct tr_rel *r, const char *(*fn_name)(int, int),
-                           void (*note)(void *, const struct tr_rel *, char *, int64_t), void *arg, char *buf, int64_t size) {
+                           void (*note)(void *, const struct tr_rel *, char *, int64_t), void *arg, char *buf,
+                           int64_t size) {
   struct printer p = {.buf = buf, .size = size, .fn_name = fn_name, .note = note, .note_arg = arg};
   put_rel(&p, r, 0);
   if (size > 0) buf[p.used < size - 1 ? p.used : size - 1] = 0;

@@ -1,5 +1,5 @@
-/* The plan decoder on any bytes, over sources as the text itself describes them. What it takes is written and read again:
- * the second text and the second plan must be those of the first. */
+/* The plan decoder on any bytes, over sources as the text itself describes them. What it takes is written and read
+ * again: the second text and the second plan must be those of the first. */
 #include "../../unit/plan_codec/plan_sources.h"
 #include "base/mem.h"
 #include <stdio.h>
@@ -14,7 +14,8 @@ static void require(bool ok, const char *what) {
 
 static void same_print(const struct tr_rel *a, const struct tr_rel *b) {
   static char one[20000], two[20000];
-  require(tr_rel_print(a, NULL, one, sizeof one) == tr_rel_print(b, NULL, two, sizeof two), "prints of different length");
+  require(tr_rel_print(a, NULL, one, sizeof one) == tr_rel_print(b, NULL, two, sizeof two),
+          "prints of different length");
   require(strcmp(one, two) == 0, "prints differ");
 }
 
@@ -47,7 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   int n = plan_sources((const char *)data, size, sources);
   enum tr_status st = tr_plan_decode((const char *)data, (int64_t)size, &limits, sources, n, &r, &err);
   require((st == TR_OK) == (r != NULL), "status and result disagree");
-  require(st == TR_OK || (st == TR_ERROR && err.exc == TR_EXC_VALUE && strncmp(err.text, "plan: ", 6) == 0), "an error of another kind");
+  require(st == TR_OK || (st == TR_ERROR && err.exc == TR_EXC_VALUE && strncmp(err.text, "plan: ", 6) == 0),
+          "an error of another kind");
   if (r) check_again(r);
   tr_rel_unref(r);
   for (int i = 0; i < n; i++) tr_rel_unref(sources[i]);

@@ -1,5 +1,5 @@
-/* Sources as a plan's text describes them, so that it can be decoded without the data it was made over. For tests and the
- * fuzz target. */
+/* Sources as a plan's text describes them, so that it can be decoded without the data it was made over. For tests and
+ * the fuzz target. */
 #pragma once
 #include "meta/plan/codec.h"
 #include <jansson.h>

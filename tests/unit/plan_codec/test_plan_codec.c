@@ -1,5 +1,5 @@
-/* Plans as JSON: what is written reads back as the same plan, every bit of every literal; faults name their place; plans
- * recorded from earlier releases (the folder given on the command line) keep decoding. */
+/* Plans as JSON: what is written reads back as the same plan, every bit of every literal; faults name their place;
+ * plans recorded from earlier releases (the folder given on the command line) keep decoding. */
 #include "data/kern/group/group.h"
 #include "meta/plan/codec_int.h"
 #include "plan_sources.h"
@@ -10,14 +10,15 @@
 
 static const char *folder;
 
-#define SOURCE                                                                                                              \
-  "\"sources\":[{\"kind\":\"FRAME\",\"rows\":10,\"cols\":[{\"dtype\":\"int64\"},{\"dtype\":\"float64\",\"null\":true},{\"dtype\":\"str\"," \
+#define SOURCE                                                                                                         \
+  "\"sources\":[{\"kind\":\"FRAME\",\"rows\":10,\"cols\":[{\"dtype\":\"int64\"},{\"dtype\":\"float64\",\"null\":true}" \
+  ",{\"dtype\":\"str\","                                                                                               \
   "\"null\":true}]}]"
 #define PLAN(exprs, nodes) "{\"version\":1," SOURCE ",\"exprs\":[" exprs "],\"nodes\":[{\"source\":0}" nodes "]}"
-#define C0 "{\"op\":\"COL\",\"column\":0,\"dtype\":\"int64\"}"
-#define C1 "{\"op\":\"COL\",\"column\":1,\"dtype\":\"float64\",\"null\":true}"
-#define C2 "{\"op\":\"COL\",\"column\":2,\"dtype\":\"str\",\"null\":true}"
-#define PROJECT0 ",{\"kind\":\"PROJECT\",\"inputs\":[0],\"exprs\":[0]}"
+#define C0                 "{\"op\":\"COL\",\"column\":0,\"dtype\":\"int64\"}"
+#define C1                 "{\"op\":\"COL\",\"column\":1,\"dtype\":\"float64\",\"null\":true}"
+#define C2                 "{\"op\":\"COL\",\"column\":2,\"dtype\":\"str\",\"null\":true}"
+#define PROJECT0           ",{\"kind\":\"PROJECT\",\"inputs\":[0],\"exprs\":[0]}"
 
 static struct tr_rel *make_source(void) {
   struct tr_rel *out[PLAN_MAX_SOURCES];
@@ -27,7 +28,8 @@ static struct tr_rel *make_source(void) {
 }
 
 static struct tr_rel *project(struct tr_rel *in, struct tr_expr **exprs, int n) {
-  struct tr_rel_spec s = {.kind = TR_REL_PROJECT, .inputs = &in, .n_inputs = 1, .exprs = exprs, .n_exprs = n, .opt = tr_codec_defaults};
+  struct tr_rel_spec s = {
+      .kind = TR_REL_PROJECT, .inputs = &in, .n_inputs = 1, .exprs = exprs, .n_exprs = n, .opt = tr_codec_defaults};
   struct tr_rel *r;
   assert_int_equal(tr_rel_make(&s, &r, NULL), TR_OK);
   return r;
@@ -55,7 +57,9 @@ static struct tr_rel *round_trip(const struct tr_rel *r, char **text) {
   return copy;
 }
 
-static struct tr_scalar number(enum tr_kind kind, uint64_t bits) { return (struct tr_scalar){.dtype = tr_dtype_of(kind), .u = bits}; }
+static struct tr_scalar number(enum tr_kind kind, uint64_t bits) {
+  return (struct tr_scalar){.dtype = tr_dtype_of(kind), .u = bits};
+}
 static struct tr_scalar real(double v) { return (struct tr_scalar){.dtype = tr_dtype_of(TR_F64), .f = v}; }
 static struct tr_scalar text_of(const char *s, int64_t n) {
   return (struct tr_scalar){.dtype = tr_dtype_of(TR_STR), .s = {s, n}};
@@ -63,13 +67,30 @@ static struct tr_scalar text_of(const char *s, int64_t n) {
 
 static void test_literals(void **state) {
   (void)state;
-  struct tr_scalar values[] = {
-      number(TR_BOOL, 1), number(TR_I8, (uint64_t)-128), number(TR_I64, (uint64_t)INT64_MIN), number(TR_I64, INT64_MAX),
-      number(TR_U64, UINT64_MAX), number(TR_U8, 255), real(0.1), real(-0.0), real(INFINITY), real(-INFINITY), real(5e-324),
-      real(2.2250738585072014e-308), real(1.7976931348623157e308), real(-1.5), real(NAN), text_of("", 0), text_of("a\"b\\c\n\x01/\xc3\xa9", 10),
-      text_of("nul\0inside", 10), text_of("\xff\xfe", 2), text_of("\xed\xa0\x80", 3),
-      {.dtype = tr_dtype_of(TR_STR), .is_null = true}, {.dtype = tr_dtype_unit(TR_DATETIME, TR_NS), .i = -1},
-      {.dtype = tr_dtype_unit(TR_TIMEDELTA, TR_MS), .is_null = true, .i = TR_NAT}, {.dtype = tr_dtype_of(TR_F32), .f = (double)0.1f}};
+  struct tr_scalar values[] = {number(TR_BOOL, 1),
+                               number(TR_I8, (uint64_t)-128),
+                               number(TR_I64, (uint64_t)INT64_MIN),
+                               number(TR_I64, INT64_MAX),
+                               number(TR_U64, UINT64_MAX),
+                               number(TR_U8, 255),
+                               real(0.1),
+                               real(-0.0),
+                               real(INFINITY),
+                               real(-INFINITY),
+                               real(5e-324),
+                               real(2.2250738585072014e-308),
+                               real(1.7976931348623157e308),
+                               real(-1.5),
+                               real(NAN),
+                               text_of("", 0),
+                               text_of("a\"b\\c\n\x01/\xc3\xa9", 10),
+                               text_of("nul\0inside", 10),
+                               text_of("\xff\xfe", 2),
+                               text_of("\xed\xa0\x80", 3),
+                               {.dtype = tr_dtype_of(TR_STR), .is_null = true},
+                               {.dtype = tr_dtype_unit(TR_DATETIME, TR_NS), .i = -1},
+                               {.dtype = tr_dtype_unit(TR_TIMEDELTA, TR_MS), .is_null = true, .i = TR_NAT},
+                               {.dtype = tr_dtype_of(TR_F32), .f = (double)0.1f}};
   enum { N = sizeof values / sizeof *values };
   struct tr_expr *exprs[N];
   for (int i = 0; i < N; i++) assert_int_equal(tr_expr_lit(&values[i], i % 2, &exprs[i], NULL), TR_OK);
@@ -95,15 +116,28 @@ static void test_float_text(void **state) {
   for (int i = 0; i < 200000; i++) {
     double v, back;
     bits ^= bits << 13, bits ^= bits >> 7, bits ^= bits << 17;
-    uint64_t b = i % 3 ? bits : bits & ~(UINT64_C(0x7ff) << 52) & -(UINT64_C(1) << (i % 60)); /* subnormals, few digits */
+    uint64_t b =
+        i % 3 ? bits : bits & ~(UINT64_C(0x7ff) << 52) & -(UINT64_C(1) << (i % 60)); /* subnormals, few digits */
     memcpy(&v, &b, sizeof v);
     tr_codec_float_print(v, text);
     assert_true(tr_codec_float_parse(text, &back));
     assert_memory_equal(&v, &back, sizeof v);
     if (isfinite(v)) assert_true(strtod(text, NULL) == v);
   }
-  const char *bad[] = {"", "1.0", "0x1p0", "0x1.80p+1", "0x1p+1024", "0x1p+00", "NaN", "nan:7ff8000000000000", "nan:7ff0000000000000", "0x0p+1",
-                       "0x0.8p-1023", "0x1.p+0", "+inf", "0x1p+1 "};
+  const char *bad[] = {"",
+                       "1.0",
+                       "0x1p0",
+                       "0x1.80p+1",
+                       "0x1p+1024",
+                       "0x1p+00",
+                       "NaN",
+                       "nan:7ff8000000000000",
+                       "nan:7ff0000000000000",
+                       "0x0p+1",
+                       "0x0.8p-1023",
+                       "0x1.p+0",
+                       "+inf",
+                       "0x1p+1 "};
   double v;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(tr_codec_float_parse(bad[i], &v));
 }
@@ -128,8 +162,12 @@ static void test_sharing(void **state) {
   assert_int_equal(tr_rel_make(&s, &zip, NULL), TR_OK);
   char *text;
   copy = round_trip(zip, &text);
-  assert_string_equal(text, PLAN(C0 ",{\"op\":\"LIT\",\"lit\":{\"t\":\"int64\",\"v\":\"2\"}},{\"op\":\"ADD\",\"args\":[0,1],\"dtype\":\"int64\"}",
-                                 ",{\"kind\":\"PROJECT\",\"inputs\":[0],\"exprs\":[2,2]},{\"kind\":\"ZIP\",\"inputs\":[1,1]}"));
+  assert_string_equal(
+      text,
+      PLAN(
+          C0
+          ",{\"op\":\"LIT\",\"lit\":{\"t\":\"int64\",\"v\":\"2\"}},{\"op\":\"ADD\",\"args\":[0,1],\"dtype\":\"int64\"}",
+          ",{\"kind\":\"PROJECT\",\"inputs\":[0],\"exprs\":[2,2]},{\"kind\":\"ZIP\",\"inputs\":[1,1]}"));
   assert_ptr_equal(copy->inputs[0], copy->inputs[1]);
   assert_ptr_equal(copy->inputs[0]->inputs[0], source);
   free(text);
@@ -159,31 +197,43 @@ static void test_faults(void **state) {
       {PLAN(C0, ",{\"kind\":\"JOIN\",\"inputs\":[0],\"exprs\":[0]}"), "plan: nodes[1]: 1 inputs of JOIN"},
       {PLAN(C0, ",{\"kind\":\"PROJECT\",\"inputs\":[0],\"exprs\":[0],\"x\":1}"), "plan: nodes[1]: unknown field x"},
       {PLAN(C0, ",{\"kind\":\"PROJECTS\",\"inputs\":[0],\"exprs\":[0]}"), "plan: nodes[1]: no kind PROJECTS"},
-      {PLAN(C0, ",{\"kind\":\"FILTER\",\"inputs\":[0],\"exprs\":[0]}"), "plan: nodes[1]: plan node FILTER: needs one bool expression"},
+      {PLAN(C0, ",{\"kind\":\"FILTER\",\"inputs\":[0],\"exprs\":[0]}"),
+       "plan: nodes[1]: plan node FILTER: needs one bool expression"},
       {PLAN(C0, ",{\"kind\":\"SLICE\",\"inputs\":[0],\"options\":{\"step\":0}}"),
        "plan: nodes[1].options: step 0 is not in 1..9223372036854775807"},
-      {PLAN(C0, ",{\"kind\":\"SLICE\",\"inputs\":[0],\"options\":{\"how\":\"left\"}}"), "plan: nodes[1].options: unknown field how"},
+      {PLAN(C0, ",{\"kind\":\"SLICE\",\"inputs\":[0],\"options\":{\"how\":\"left\"}}"),
+       "plan: nodes[1].options: unknown field how"},
       {PLAN(C0, ",{\"kind\":\"SLICE\",\"inputs\":[0]}"), "plan: exprs[0]: nothing uses it"},
       {PLAN(C0, PROJECT0 PROJECT0), "plan: nodes[1]: nothing uses it"},
       {PLAN(C0, ",{\"source\":0}" PROJECT0), "plan: nodes[1]: source 0 stands here twice"},
       {PLAN("{\"op\":\"COL\",\"column\":3,\"dtype\":\"int64\"}", PROJECT0), "plan: nodes[1].exprs[0]: column 3 of 3"},
-      {PLAN("{\"op\":\"COL\",\"column\":0,\"dtype\":\"str\"}", PROJECT0), "plan: nodes[1].exprs[0]: column 0 is int64, not str"},
-      {PLAN("{\"op\":\"COL\",\"column\":1,\"dtype\":\"float64\"}", PROJECT0), "plan: nodes[1].exprs[0]: column 1 may have missing values"},
+      {PLAN("{\"op\":\"COL\",\"column\":0,\"dtype\":\"str\"}", PROJECT0),
+       "plan: nodes[1].exprs[0]: column 0 is int64, not str"},
+      {PLAN("{\"op\":\"COL\",\"column\":1,\"dtype\":\"float64\"}", PROJECT0),
+       "plan: nodes[1].exprs[0]: column 1 may have missing values"},
       {PLAN("{\"op\":\"NOPE\"}", PROJECT0), "plan: exprs[0]: no operation NOPE"},
-      {PLAN("{\"op\":\"NEG\",\"args\":[0],\"dtype\":\"int64\"}", PROJECT0), "plan: exprs[0]: args[0]: no expression 0 before this one"},
-      {PLAN(C0 ",{\"op\":\"ADD\",\"args\":[0],\"dtype\":\"int64\"}", PROJECT0), "plan: exprs[1]: ADD takes 2 arguments, not 1"},
-      {PLAN(C0 ",{\"op\":\"NEG\",\"args\":[0],\"dtype\":\"int8\"}", PROJECT0), "plan: exprs[1]: NEG gives int64, not int8"},
-      {PLAN(C2 ",{\"op\":\"NEG\",\"args\":[0],\"dtype\":\"str\"}", PROJECT0), "plan: exprs[1]: NEG of str is not native"},
-      {PLAN("{\"op\":\"LIT\",\"lit\":{\"t\":\"int8\",\"v\":\"128\"}}", PROJECT0), "plan: exprs[0]: no value of int8: 128"},
+      {PLAN("{\"op\":\"NEG\",\"args\":[0],\"dtype\":\"int64\"}", PROJECT0),
+       "plan: exprs[0]: args[0]: no expression 0 before this one"},
+      {PLAN(C0 ",{\"op\":\"ADD\",\"args\":[0],\"dtype\":\"int64\"}", PROJECT0),
+       "plan: exprs[1]: ADD takes 2 arguments, not 1"},
+      {PLAN(C0 ",{\"op\":\"NEG\",\"args\":[0],\"dtype\":\"int8\"}", PROJECT0),
+       "plan: exprs[1]: NEG gives int64, not int8"},
+      {PLAN(C2 ",{\"op\":\"NEG\",\"args\":[0],\"dtype\":\"str\"}", PROJECT0),
+       "plan: exprs[1]: NEG of str is not native"},
+      {PLAN("{\"op\":\"LIT\",\"lit\":{\"t\":\"int8\",\"v\":\"128\"}}", PROJECT0),
+       "plan: exprs[0]: no value of int8: 128"},
       {PLAN("{\"op\":\"LIT\",\"lit\":{\"t\":\"str\",\"b\":\"bnV=\"}}", PROJECT0), "plan: exprs[0]: invalid base64"},
       {PLAN("{\"op\":\"LIT\",\"lit\":{\"t\":\"int8\",\"v\":1}}", PROJECT0), "plan: exprs[0]: v must be a string"},
-      {PLAN(C0, ",{\"kind\":\"AGGREGATE\",\"inputs\":[0],\"exprs\":[0],\"items\":[{\"kind\":\"agg\",\"fn\":\"sum\",\"dtype\":\"int64\"}]}"),
+      {PLAN(C0, ",{\"kind\":\"AGGREGATE\",\"inputs\":[0],\"exprs\":[0],\"items\":[{\"kind\":\"agg\",\"fn\":\"sum\","
+                "\"dtype\":\"int64\"}]}"),
        "plan: nodes[1].items[0]: sum needs 1 expressions"},
-      {PLAN(C0, ",{\"kind\":\"AGGREGATE\",\"inputs\":[0],\"exprs\":[0],\"items\":[{\"kind\":\"window\",\"fn\":\"shift\",\"expr\":0}]}"),
+      {PLAN(C0, ",{\"kind\":\"AGGREGATE\",\"inputs\":[0],\"exprs\":[0],\"items\":[{\"kind\":\"window\",\"fn\":"
+                "\"shift\",\"expr\":0}]}"),
        "plan: nodes[1].items[0]: window in AGGREGATE"},
       {"{\"version\":2}", "plan: version 2, this engine reads version 1"},
       {"{\"version\":1,\"sources\":[],\"nodes\":[]}", "plan: 0 sources, 1 given"},
-      {"{\"version\":1,\"sources\":[{\"kind\":\"PARQUET\"}],\"nodes\":[{\"source\":0}]}", "plan: sources[0]: is PARQUET, the source given is FRAME"},
+      {"{\"version\":1,\"sources\":[{\"kind\":\"PARQUET\"}],\"nodes\":[{\"source\":0}]}",
+       "plan: sources[0]: is PARQUET, the source given is FRAME"},
       {"{\"version\":1,\"sources\":[{\"kind\":\"FRAME\",\"rows\":9}],\"nodes\":[{\"source\":0}]}",
        "plan: sources[0]: has 9 rows, the source given 10"},
       {"[]", "plan: must be an object"},
@@ -194,9 +244,14 @@ static void test_faults(void **state) {
 
 static void test_limits(void **state) {
   (void)state;
-  const char *text = PLAN(C0 ",{\"op\":\"ADD\",\"args\":[0,0],\"dtype\":\"int64\"},{\"op\":\"ADD\",\"args\":[1,1],\"dtype\":\"int64\"}",
-                          ",{\"kind\":\"PROJECT\",\"inputs\":[0],\"exprs\":[2,2]},{\"kind\":\"SLICE\",\"inputs\":[1]}");
-  struct { size_t field; int64_t limit; const char *why; } cases[] = {
+  const char *text = PLAN(
+      C0 ",{\"op\":\"ADD\",\"args\":[0,0],\"dtype\":\"int64\"},{\"op\":\"ADD\",\"args\":[1,1],\"dtype\":\"int64\"}",
+      ",{\"kind\":\"PROJECT\",\"inputs\":[0],\"exprs\":[2,2]},{\"kind\":\"SLICE\",\"inputs\":[1]}");
+  struct {
+    size_t field;
+    int64_t limit;
+    const char *why;
+  } cases[] = {
       {offsetof(struct tr_plan_limits, bytes), 100, "plan: 399 bytes, more than 100"},
       {offsetof(struct tr_plan_limits, nodes), 2, "plan: nodes has 3 entries, more than 2"},
       {offsetof(struct tr_plan_limits, exprs), 2, "plan: exprs has 3 entries, more than 2"},
@@ -204,7 +259,8 @@ static void test_limits(void **state) {
       {offsetof(struct tr_plan_limits, columns), 2, "plan: sources[0]: cols has 3 entries, more than 2"},
       {offsetof(struct tr_plan_limits, list), 1, "plan: nodes[1]: exprs has 2 entries, more than 1"},
       {offsetof(struct tr_plan_limits, size), 6, "plan: exprs[2]: more than 6 operations"},
-      {offsetof(struct tr_plan_limits, size), 12, "plan: nodes[1].exprs[1]: the plan has more than 12 columns and operations"},
+      {offsetof(struct tr_plan_limits, size), 12,
+       "plan: nodes[1].exprs[1]: the plan has more than 12 columns and operations"},
   };
   char why[100];
   snprintf(why, sizeof why, "plan: %zu bytes, more than 100", strlen(text));
@@ -267,9 +323,10 @@ static void test_recorded(void **state) {
 }
 
 int main(int argc, char **argv) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_literals), cmocka_unit_test(test_float_text), cmocka_unit_test(test_sharing), cmocka_unit_test(test_faults),
-      cmocka_unit_test(test_limits),   cmocka_unit_test(test_names),      cmocka_unit_test(test_recorded)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_literals), cmocka_unit_test(test_float_text),
+                                     cmocka_unit_test(test_sharing),  cmocka_unit_test(test_faults),
+                                     cmocka_unit_test(test_limits),   cmocka_unit_test(test_names),
+                                     cmocka_unit_test(test_recorded)};
   folder = argc > 1 ? argv[1] : ".";
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
