@@ -7,12 +7,15 @@ share of the calls the engine served.
 from __future__ import annotations
 
 import argparse
-import collections
 import faulthandler
+import os
+import pickle
 import re
 import sys
 import time
+import traceback
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,9 @@ import terality
 from .generate import random_program
 from .programs import CONFIGURATIONS, Program, differences, script
 from .shrink import shrink
+
+CHUNK = 250
+"""Programs per child process: a crash ends one chunk, and the run goes on behind it."""
 
 
 def signature(found: str) -> str:
@@ -44,7 +50,7 @@ def arguments() -> argparse.Namespace:
 
 def watch_fallbacks() -> Counter[str]:
     """Count why pandas served calls."""
-    reasons: Counter[str] = collections.Counter()
+    reasons: Counter[str] = Counter()
     original = terality.fallback.on_fallback
 
     def counting(name: str, reason: str | None, subject: Any, carries: bool) -> None:
@@ -56,40 +62,97 @@ def watch_fallbacks() -> Counter[str]:
     return reasons
 
 
+@dataclass
+class Totals:
+    """What a run found."""
+
+    programs: int = 0
+    steps: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Totals) -> None:
+        """Add what a chunk found."""
+        self.programs += other.programs
+        self.steps += other.steps
+        self.seen.update(other.seen)
+        self.calls.update(other.calls)
+        self.reasons.update(other.reasons)
+
+
 def main() -> int:
     args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
-    reasons = watch_fallbacks()
-    seen: Counter[str] = collections.Counter()
-    steps = 0
+    terality.registry.load_handlers()  # once, so that every chunk runs the same code
+    totals = Totals()
     begin = time.monotonic()
+    seed, end = args.seed, args.seed + args.programs
+    while seed < end and len(totals.seen) < args.most:
+        chunk = range(seed, min(seed + CHUNK, end))
+        found = in_child(chunk, args, totals.seen)
+        if found is None:
+            crashed = int((args.out / "current.py").read_text(encoding="utf-8").split()[2])
+            totals.seen[f"the process ended at seed {crashed}"] += 1
+            path = args.out / f"crash{crashed}.py"
+            (args.out / "current.py").rename(path)
+            print(f"\n---- seed {crashed}: the process ended; see {path}", flush=True)
+            totals.programs += crashed + 1 - seed
+            seed = crashed + 1
+        else:
+            totals.add(found)
+            seed = chunk.stop
+        rate = totals.programs / (time.monotonic() - begin)
+        wrong = f"{sum(totals.seen.values())} differ in {len(totals.seen)} ways"
+        print(f"{totals.programs} programs, {wrong}, {rate:.0f}/s", file=sys.stderr, flush=True)
+    summary(totals, args.reasons)
+    return 1 if totals.seen else 0
+
+
+def in_child(seeds: range, args: argparse.Namespace, seen: Counter[str]) -> Totals | None:
+    """Run programs in a process of their own; None when it did not live to tell."""
+    left = args.out / "chunk.pickle"
+    left.unlink(missing_ok=True)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            left.write_bytes(pickle.dumps(run_chunk(seeds, args, seen)))
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    os.waitpid(child, 0)
+    return pickle.loads(left.read_bytes()) if left.exists() else None
+
+
+def run_chunk(seeds: range, args: argparse.Namespace, seen: Counter[str]) -> Totals:
+    """Run programs; kinds of difference that were seen before are counted, not printed."""
+    totals = Totals(reasons=watch_fallbacks())
     current = args.out / "current.py"
-    calls: Counter[str] = collections.Counter()
-    for number in range(args.programs):
-        seed = args.seed + number
+    known = set(seen)
+    for seed in seeds:
         faulthandler.dump_traceback_later(120, exit=True)
+        current.write_text(f"# seed {seed}\n", encoding="utf-8")
         program = random_program(seed)
-        steps += len(program.steps)
-        configurations = CONFIGURATIONS if args.configuration == "every" else [args.configuration]
-        for configuration in configurations:
+        totals.programs += 1
+        totals.steps += len(program.steps)
+        for configuration in CONFIGURATIONS if args.configuration == "every" else [args.configuration]:
             current.write_text(f"# seed {seed}\n" + script(program, configuration), encoding="utf-8")
             terality.report().reset()
             found = differences(program, configuration)
-            count(calls)
-            if found and report(program, configuration, found, seen, args.out):
+            count(totals.calls)
+            if found:
+                kind = signature(found[0])
+                totals.seen[kind] += 1
+                if kind not in known:
+                    known.add(kind)
+                    report(program, configuration, found, kind, args.out)
                 break
-        if len(seen) >= args.most:
-            break
-        if number % 500 == 499:
-            rate = (number + 1) / (time.monotonic() - begin)
-            print(
-                f"{number + 1} programs, {sum(seen.values())} differ in {len(seen)} ways, {rate:.0f}/s",
-                file=sys.stderr,
-                flush=True,
-            )
     faulthandler.cancel_dump_traceback_later()
-    summary(number + 1, steps, seen, calls, reasons, args.reasons)
-    return 1 if seen else 0
+    return totals
 
 
 def count(calls: Counter[str]) -> None:
@@ -98,12 +161,8 @@ def count(calls: Counter[str]) -> None:
         calls[f"{name} pandas"] += one.fallback
 
 
-def report(program: Program, configuration: str, found: list[str], seen: Counter[str], out: Path) -> bool:
+def report(program: Program, configuration: str, found: list[str], kind: str, out: Path) -> None:
     """Print a difference of a new kind, cut down."""
-    kind = signature(found[0])
-    seen[kind] += 1
-    if seen[kind] > 1:
-        return True
 
     def fails(smaller: Program) -> bool:
         try:
@@ -118,25 +177,20 @@ def report(program: Program, configuration: str, found: list[str], seen: Counter
     path = out / f"seed{program.seed}.py"
     path.write_text(f"# {left[0]}\n{text}", encoding="utf-8")
     print(f"\n---- seed {program.seed}, {configuration}: {left[0]}\n{text}", flush=True)
-    return True
 
 
-def summary(
-    programs: int, steps: int, seen: Counter[str], calls: Counter[str], reasons: Counter[str], most: int
-) -> None:
-    native = sum(n for name, n in calls.items() if name.endswith(" native"))
-    others = sum(n for name, n in calls.items() if name.endswith(" pandas"))
+def summary(totals: Totals, most: int) -> None:
+    native = sum(n for name, n in totals.calls.items() if name.endswith(" native"))
+    others = sum(n for name, n in totals.calls.items() if name.endswith(" pandas"))
     print("\nfallbacks by reason")
-    for reason, n in reasons.most_common(most):
+    for reason, n in totals.reasons.most_common(most):
         print(f"{n:8}  {reason[:150]}")
     print("\nkinds of difference")
-    for kind, n in seen.most_common():
+    for kind, n in totals.seen.most_common():
         print(f"{n:8}  {kind}")
     share = 100 * native / max(1, native + others)
-    print(
-        f"\n{programs} programs, {steps} statements, {sum(seen.values())} differ in {len(seen)} ways; "
-        f"{share:.1f} % of calls native"
-    )
+    wrong = f"{sum(totals.seen.values())} differ in {len(totals.seen)} ways"
+    print(f"\n{totals.programs} programs, {totals.steps} statements, {wrong}; {share:.1f} % of calls native")
 
 
 if __name__ == "__main__":

@@ -90,3 +90,16 @@ def test_missing_and_tests(column: str) -> None:
     sources += [f"df.dropna(subset=[{column!r}, 'k'])", f"df.dropna(subset={column!r}, how='all', ignore_index=True)"]
     found = disagreements({"df": frame()}, *sources)
     assert not found, "\n".join(found[:40])
+
+
+@pytest.mark.parametrize(
+    "scalar",
+    ["0", "2.5", "True", "'a'", "np.int8(3)", "np.float32(0.5)", "None", "pd.Timestamp('2013-01-01')"],
+)
+def test_columns_of_one_value(scalar: str) -> None:
+    """A column made of a scalar has a dtype of its own: it is no Python number in what follows."""
+    sources = [f"df['n'] = {scalar}", *(f"df['n'] + df[{c!r}]" for c in ("int8", "uint32", "float32", "bool", "str", "datetime64[s]")),
+               "df['n'] == df['n']", "df.isna()", "df[['n']].head(2)", "df.groupby('n')['g'].sum()", "df.sort_values('n', kind='stable')",
+               "df['n'].nunique()", "df.merge(df, on='n', how='left')", "df[df['n'] == df['n']]", "df['n'].fillna(1)", "repr(df[['n', 'g']])"]  # fmt: skip
+    found = disagreements({"df": frame()}, *sources)
+    assert not found, "\n".join(found)

@@ -199,14 +199,17 @@ def drop_duplicates(self: DataFrame, subset: Any = None, *, keep: Any = "first",
     """Serve drop_duplicates by all or some columns."""
     refuse(inplace=(inplace, no_default), ignore_index=(ignore_index, True, False))
     table = table_of(self)
-    table.skeleton().drop_duplicates(subset, keep=keep)  # pandas' errors
+    if any(label not in table.columns for label in (subset if isinstance(subset, list) else [])):
+        raise Fallback("labels that are not there")
+    if isinstance(subset, (str, int)) and subset not in table.columns:
+        raise Fallback("labels that are not there")
     if isinstance(table.columns, MultiIndex) or not table.columns.is_unique or not len(table.exprs):
         raise Fallback("labels that may mean several columns")
     if subset is None:
         keys = list(table.exprs)
     elif isinstance(subset, (str, int)):
         keys = [table.exprs[table.at(subset)]]
-    elif isinstance(subset, list) and subset:
+    elif isinstance(subset, list) and subset and all(label in table.columns for label in subset):
         keys = [table.exprs[table.at(label)] for label in subset]
     else:
         raise Fallback(f"subset of type {type(subset).__name__}")

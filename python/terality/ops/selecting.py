@@ -212,6 +212,9 @@ def _column_value(table: Table, value: Any) -> tuple[Any, Any, Table]:
         table, other = aligned(table, other)
         return other.exprs[0], other.dtypes[0], table
     if isinstance(value, (bool, int, float, str, np.generic)):
+        if type(value) in (bool, int, float):
+            literal(value)  # refuses what 64 bits do not hold
+            value = np.array(value)[()]  # a column has a dtype of its own, unlike a Python number in arithmetic
         expr = literal(value)
         return expr, pandas_dtype(expr.dtype), table
     raise Fallback(f"a value of type {type(value).__name__}")
@@ -482,7 +485,9 @@ def dropna(self: DataFrame, *, axis: Any = 0, how: Any = no_default, thresh: Any
     refuse(axis=(axis, 0, "index"), thresh=(thresh, no_default), inplace=(inplace, no_default),
            how=(how, no_default, "any", "all"), ignore_index=(ignore_index, True, False))  # fmt: skip
     table = table_of(self)
-    if isinstance(subset, tuple) or (isinstance(subset, list) and any(label not in table.columns for label in subset)):
+    if subset is not None and not isinstance(subset, (list, str, int)):
+        raise Fallback(f"subset of type {type(subset).__name__}")
+    if isinstance(subset, list) and any(label not in table.columns for label in subset):
         raise Fallback("labels that are not there")
     labels = subset if isinstance(subset, list) else None if subset is None else [subset]
     chosen = table if labels is None else picked(table, labels)

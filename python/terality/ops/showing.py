@@ -66,9 +66,9 @@ def _again(table: Table) -> Table:
 @native("DataFrame.__repr__")
 def frame_repr(self: DataFrame) -> str:
     """Show the first and last rows."""
+    if pd.get_option("display.large_repr") == "info" or not table_of(self).exprs:
+        raise Fallback("large_repr='info', or no columns")
     small, n = _small(self, pd.get_option("display.max_rows"))
-    if pd.get_option("display.large_repr") == "info":
-        raise Fallback("large_repr='info'")
     text = _pandas_frame_repr(small)
     if n != len(small):
         text = text.replace(f"\n[{len(small)} rows x ", f"\n[{n} rows x ")
