@@ -8,29 +8,24 @@
 
 /* name, arguments (-1 = any), what the other fields mean. The table in expr_ops.c gives inference per op; the table in
  * data/kern/expr gives the kernel. Adding an op = one line here, one in each table. */
-#define TR_EXPR_OPS(X)                                                                                               \
-  X(COL, 0)                                                                                                          \
-  X(LIT, 0)                                                                                                          \
-  X(ADD, 2)                                                                                                          \
-  X(SUB, 2)                                                                                                          \
-  X(MUL, 2) X(TRUEDIV, 2) X(FLOORDIV, 2) X(MOD, 2) X(POW, 2) X(NEG, 1) X(ABS, 1) X(ROUND, 1) X(EQ, 2) X(NE, 2)       \
-      X(LT, 2) X(LE, 2) X(GT, 2) X(GE, 2) X(AND, 2) X(OR, 2) X(XOR, 2) X(INVERT, 1) X(ISNA, 1) X(NOTNA, 1)           \
-          X(FILLNA, 2) X(WHERE, 3) X(ISIN, 1) X(CAST, 1) X(CLIP_LOWER, 2) X(CLIP_UPPER, 2) X(MAP_SCALARS, 1)         \
-              X(SQRT, 1) X(EXP, 1) X(LOG, 1) X(LOG10, 1) X(LOG2, 1) X(LOG1P, 1) X(FLOOR, 1) X(CEIL, 1) X(SIN, 1)     \
-                  X(COS, 1) X(STR_LEN, 1) X(STR_LOWER, 1) X(STR_UPPER, 1) X(STR_TITLE, 1) X(STR_CAPITALIZE, 1)       \
-                      X(STR_STRIP, 1) X(STR_LSTRIP, 1) X(STR_RSTRIP, 1) X(STR_CONTAINS, 1) X(STR_STARTSWITH, 1)      \
-                          X(STR_ENDSWITH, 1) X(STR_SLICE, 1) X(STR_GET, 1) X(STR_REPLACE, 1) X(STR_FIND, 1)          \
-                              X(STR_COUNT, 1) X(STR_ZFILL, 1) X(STR_PAD, 1) X(STR_REPEAT, 1) X(STR_ISDIGIT, 1)       \
-                                  X(STR_ISALPHA, 1) X(STR_SPLIT_GET, 1) X(DT_YEAR, 1) X(DT_MONTH, 1) X(DT_DAY, 1)    \
-                                      X(DT_HOUR, 1) X(DT_MINUTE, 1) X(DT_SECOND, 1) X(DT_MICROSECOND, 1)             \
-                                          X(DT_NANOSECOND, 1) X(DT_DAYOFWEEK, 1) X(DT_DAYOFYEAR, 1) X(DT_QUARTER, 1) \
-                                              X(DT_DAYS_IN_MONTH, 1) X(DT_IS_LEAP_YEAR, 1) X(DT_IS_MONTH_START, 1)   \
-                                                  X(DT_IS_MONTH_END, 1) X(DT_DAY_NAME, 1) X(DT_MONTH_NAME, 1)        \
-                                                      X(DT_NORMALIZE, 1) X(DT_FLOOR, 1) X(DT_CEIL, 1)                \
-                                                          X(DT_STRFTIME, 1) X(TD_DAYS, 1) X(TD_SECONDS, 1)           \
-                                                              X(TD_MICROSECONDS, 1) X(TD_NANOSECONDS, 1)             \
-                                                                  X(TD_TOTAL_SECONDS, 1) X(TO_DATETIME_PARTS, -1)    \
-                                                                      X(ROW_NUMBER, 0) X(HASH, -1)
+/* clang-format off */
+#define TR_EXPR_OPS(X) \
+  X(COL, 0) X(LIT, 0) \
+  X(ADD, 2) X(SUB, 2) X(MUL, 2) X(TRUEDIV, 2) X(FLOORDIV, 2) X(MOD, 2) X(POW, 2) X(NEG, 1) X(ABS, 1) X(ROUND, 1) \
+  X(EQ, 2) X(NE, 2) X(LT, 2) X(LE, 2) X(GT, 2) X(GE, 2) \
+  X(AND, 2) X(OR, 2) X(XOR, 2) X(INVERT, 1) \
+  X(ISNA, 1) X(NOTNA, 1) X(FILLNA, 2) X(WHERE, 3) X(ISIN, 1) X(CAST, 1) X(CLIP_LOWER, 2) X(CLIP_UPPER, 2) X(MAP_SCALARS, 1) \
+  X(SQRT, 1) X(EXP, 1) X(LOG, 1) X(LOG10, 1) X(LOG2, 1) X(LOG1P, 1) X(FLOOR, 1) X(CEIL, 1) X(SIN, 1) X(COS, 1) \
+  X(STR_LEN, 1) X(STR_LOWER, 1) X(STR_UPPER, 1) X(STR_TITLE, 1) X(STR_CAPITALIZE, 1) X(STR_STRIP, 1) X(STR_LSTRIP, 1) \
+  X(STR_RSTRIP, 1) X(STR_CONTAINS, 1) X(STR_STARTSWITH, 1) X(STR_ENDSWITH, 1) X(STR_SLICE, 1) X(STR_GET, 1) X(STR_REPLACE, 1) \
+  X(STR_FIND, 1) X(STR_COUNT, 1) X(STR_ZFILL, 1) X(STR_PAD, 1) X(STR_REPEAT, 1) X(STR_ISDIGIT, 1) X(STR_ISALPHA, 1) X(STR_SPLIT_GET, 1) \
+  X(DT_YEAR, 1) X(DT_MONTH, 1) X(DT_DAY, 1) X(DT_HOUR, 1) X(DT_MINUTE, 1) X(DT_SECOND, 1) X(DT_MICROSECOND, 1) X(DT_NANOSECOND, 1) \
+  X(DT_DAYOFWEEK, 1) X(DT_DAYOFYEAR, 1) X(DT_QUARTER, 1) X(DT_DAYS_IN_MONTH, 1) X(DT_IS_LEAP_YEAR, 1) \
+  X(DT_IS_MONTH_START, 1) X(DT_IS_MONTH_END, 1) X(DT_DAY_NAME, 1) X(DT_MONTH_NAME, 1) \
+  X(DT_NORMALIZE, 1) X(DT_FLOOR, 1) X(DT_CEIL, 1) X(DT_STRFTIME, 1) \
+  X(TD_DAYS, 1) X(TD_SECONDS, 1) X(TD_MICROSECONDS, 1) X(TD_NANOSECONDS, 1) X(TD_TOTAL_SECONDS, 1) \
+  X(TO_DATETIME_PARTS, -1) X(ROW_NUMBER, 0) X(HASH, -1)
+/* clang-format on */
 
 enum tr_expr_op {
 #define X(name, n_args) TR_OP_##name,
