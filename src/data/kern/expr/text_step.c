@@ -214,9 +214,20 @@ static int lone_dictionary(const struct tr_program *p, const struct tr_expr *e, 
   return found;
 }
 
+/* The kernels read the views of a column: when all operands are literals, the first is spread over the rows. */
+static enum tr_status spread_literal(struct tr_program *p, const struct tr_expr *e, int *in, struct tr_error *err) {
+  for (int k = 0; k < e->n_args; k++)
+    if (p->slots[in[k]].kind != TR_SLOT_CONST) return TR_OK;
+  if (e->n_args == 0 || !p->slots[in[0]].lit) return TR_OK;
+  struct tr_array *column = NULL;
+  TR_TRY(tr_broadcast(p->ctx, p->slots[in[0]].lit, p->in->n_rows, &column, err));
+  return tr_program_column(p, column, &in[0], err);
+}
+
 enum tr_status tr_compile_text(struct tr_program *p, struct tr_expr *e, int *slot, struct tr_error *err) {
   int in[TR_EXPR_MAX_ARGS];
   for (int k = 0; k < e->n_args; k++) TR_TRY(tr_compile(p, e->args[k], &in[k], err));
+  TR_TRY(spread_literal(p, e, in, err));
   int d = lone_dictionary(p, e, in);
   bool equality = e->op == TR_OP_EQ || e->op == TR_OP_NE;
   if (d >= 0) {
