@@ -128,6 +128,8 @@ def native_of(obj: Any, *, ingest: bool = True) -> Native | None:
             return None
         if _ingest is None:
             raise Fallback("no engine is loaded")
+        if not all(type(block.values).__module__.startswith(("numpy", "pandas.")) for block in obj._mgr.blocks):
+            raise Fallback("arrays of another library")
         pin = obj._mgr.copy(deep=False)
         native = _ingest(_guarded(pin), obj._name if kind is Series else None)
         if native.pin is None:

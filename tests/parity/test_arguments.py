@@ -68,6 +68,23 @@ CALLS: dict[str, Callable[[], Any]] = {
     "integer + timedelta64": lambda: series([1, 2]) + np.timedelta64(3, "ns"),
     "integer * timedelta64": lambda: series([1, 2]) * np.timedelta64(3, "ns"),
     "timedelta * timedelta64": lambda: series([1, 2], "m8[ns]") * np.timedelta64(3, "ns"),
+    # columns of one text are literals in the plan
+    "constant == literal": lambda: labelled()["t"] == "x",
+    "constant == constant": lambda: labelled()["t"] == labelled()["t"],
+    "filter by constant": lambda: labelled()[labelled()["t"] != "y"],
+    "length of constant": lambda: labelled()["t"].str.len(),
+    "constant contains": lambda: labelled()["t"].str.contains("x+"),
+    "constant isin": lambda: labelled()["t"].isin(["x", "z"]),
+    # names, keys and aliases
+    "dt.weekday": lambda: years(2).index.to_series().dt.weekday,
+    "strftime of long years": lambda: series(np.array(["12024-03-02"], "M8[s]")).dt.strftime("%Y-%m-%d").tolist(),
+    "concat(named keys)": lambda: pandas.concat([frame(), frame()], keys=pandas.Index(["p", "q"], name="k")),
+    "drop_duplicates(no such label)": lambda: frame().drop_duplicates(["a", "z"]),
+    "dropna(array of labels)": lambda: frame().dropna(subset=np.array(["a", "c"])),
+    "fillna(tuple)": lambda: series([1, 2]).fillna((1, 2)),
+    "round(datetimes)": lambda: years(2).reset_index().round(1),
+    "transform without function": lambda: frame().groupby("a").transform(),
+    "agg(size) with keys as columns": lambda: frame().groupby("a", as_index=False).agg("size"),
     # out of bounds
     "sum of long timedeltas": lambda: series([LONGEST, LONGEST]).sum(),
     "sum that is the mark of a missing one": lambda: series([pandas.Timedelta.min, pandas.Timedelta(-1, "ns")]).sum(),
@@ -77,6 +94,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     "writing by label of unsorted levels": lambda: written(levels().copy()),
     "levels with missing whole numbers": lambda: series({(1, 1): "b", (2, None): "a"}).sort_values(),
 }
+
+
+def labelled() -> pandas.DataFrame:
+    table = frame()
+    table["t"] = "x"
+    return table
 
 
 def written(table: pandas.DataFrame) -> pandas.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pandas import CategoricalDtype, DataFrame, Index, Series
 from pandas.api.extensions import ExtensionDtype, no_default
+from pandas.api.types import is_scalar
 from pandas.api.types import pandas_dtype as parse_dtype
 from pandas.errors import IntCastingNaNError
 
@@ -258,7 +259,7 @@ def between(self: Series, left: Any, right: Any, inclusive: str = "both") -> Ser
 
 
 def _filled(expr: Any, value: Any) -> Any:
-    if isinstance(value, (Series, DataFrame, dict, list)) or value is None:
+    if not is_scalar(value) or value is None:
         raise Fallback(f"value of type {type(value).__name__}")
     if not expr.maybe_null:
         return expr
@@ -394,7 +395,7 @@ def _rounded(expr: Any, dtype: Any, decimals: int) -> tuple[Any, Any]:
         return _engine.op("ROUND", (expr,), (decimals,)), dtype
     if expr.dtype.startswith(("int", "uint")) and decimals >= 0:
         return expr, dtype
-    if expr.dtype in ("bool",) or expr.dtype.startswith(("str", "category", "datetime", "timedelta")):
+    if expr.dtype == "bool" or expr.dtype.startswith(("str", "category")):
         return expr, dtype
     raise Fallback(f"round of {expr.dtype}")
 

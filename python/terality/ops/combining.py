@@ -214,9 +214,13 @@ def concat(
             raise Fallback("columns of different dtypes")
     if any(isinstance(d, CategoricalDtype) for d in first.dtypes):
         raise Fallback("category columns")
-    if not first.is_frame and any(t.name != first.name for t in tables):
+    if not first.is_frame and not all(_same_label(t.name, first.name) for t in tables):
         raise Fallback("Series of different names")
     return result(_stacked(tables, ignore_index, keys, names), objs[0] if len(objs) == 1 else None)
+
+
+def _same_label(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and isinstance(a, (str, int)) and a == b)
 
 
 def _stacked(tables: list[Table], ignore_index: bool, keys: Any, names: Any) -> Table:
@@ -235,6 +239,8 @@ def _stacked(tables: list[Table], ignore_index: bool, keys: Any, names: Any) -> 
         isinstance(r, Keys) and r.dtypes == first_rows.dtypes and r.multi == first_rows.multi for r in rows
     ):
         raise Fallback("row labels of different kinds")
+    if any(isinstance(d, CategoricalDtype) for d in first_rows.dtypes):
+        raise Fallback("category row labels")
     same_names = all(t.index_names == tables[0].index_names for t in tables)
     level_names = tables[0].index_names if same_names else [None] * len(first_rows.exprs)
     if keys is not None:
@@ -256,7 +262,7 @@ def _stacked(tables: list[Table], ignore_index: bool, keys: Any, names: Any) -> 
 
 def _keyed(flats: list[Table], keys: Any, names: Any, level_names: list[Any]) -> tuple[list[Table], list[Any]]:
     """Put a constant first level before each table's row labels."""
-    if not isinstance(keys, (list, tuple, Index)) or len(keys) != len(flats) or not all(type(k) is str for k in keys):
+    if type(keys) not in (list, tuple) or len(keys) != len(flats) or not all(type(k) is str for k in keys):
         raise Fallback("keys that are not one text per object")
     if len(set(keys)) != len(keys):
         raise Fallback("keys that repeat")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pandas as pd
 from pandas import Series
+from pandas.errors import Pandas4Warning
 
 from .. import _engine
 from ..native import finalize
@@ -15,9 +17,12 @@ from .arithmetic import computed_series
 
 PARTS = {"year": "DT_YEAR", "month": "DT_MONTH", "day": "DT_DAY", "hour": "DT_HOUR", "minute": "DT_MINUTE",
          "second": "DT_SECOND", "microsecond": "DT_MICROSECOND", "nanosecond": "DT_NANOSECOND",
-         "day_of_week": "DT_DAYOFWEEK", "weekday": "DT_DAYOFWEEK", "day_of_year": "DT_DAYOFYEAR",
+         "day_of_week": "DT_DAYOFWEEK", "day_of_year": "DT_DAYOFYEAR",
          "quarter": "DT_QUARTER", "days_in_month": "DT_DAYS_IN_MONTH", "is_leap_year": "DT_IS_LEAP_YEAR",
          "is_month_start": "DT_IS_MONTH_START", "is_month_end": "DT_IS_MONTH_END"}  # fmt: skip
+ALIASES = {"weekday": "day_of_week", "dayofweek": "day_of_week", "dayofyear": "day_of_year",
+           "daysinmonth": "days_in_month"}  # fmt: skip
+"""Names that pandas warns of."""
 MAY_FAIL = ("DT_FLOOR", "DT_CEIL", "TD_TOTAL_SECONDS")
 """Some values are out of bounds or left to pandas, so these run at the call."""
 TIMEDELTA_PARTS = {
@@ -32,7 +37,8 @@ def _apply(self: Any, op: str, params: tuple[int, ...] = (), text: str | None = 
     source = self._parent
     table = table_of(source)
     made = _engine.op(op, (table.exprs[0],), params, text)
-    return finalize(computed_series(table, made, source._name, at_call=op in MAY_FAIL), source)
+    at_call = op in MAY_FAIL or (op == "DT_STRFTIME" and table.exprs[0].dtype != "datetime64[ns]")  # years of 4 digits
+    return finalize(computed_series(table, made, source._name, at_call=at_call), source)
 
 
 def _register_part(cls: str, name: str, op: str) -> None:
@@ -43,8 +49,24 @@ def _register_part(cls: str, name: str, op: str) -> None:
     part.__doc__ = f"Serve .dt.{name}."
 
 
+def _register_alias(name: str, other: str) -> None:
+    @native(f"DatetimeProperties.{name}")
+    def part(self: Any) -> Series:
+        out = _apply(self, PARTS[other])
+        warnings.warn(
+            f"Series.dt.{name} is deprecated and will be removed in a future version. Use Series.dt.{other} instead.",
+            Pandas4Warning,
+            stacklevel=2,
+        )
+        return out
+
+    part.__doc__ = f"Serve .dt.{name}, with pandas' warning."
+
+
 for _name, _op in PARTS.items():
     _register_part("DatetimeProperties", _name, _op)
+for _name, _other in ALIASES.items():
+    _register_alias(_name, _other)
 for _name, _op in TIMEDELTA_PARTS.items():
     _register_part("TimedeltaProperties", _name, _op)
 

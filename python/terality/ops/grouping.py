@@ -300,7 +300,7 @@ def agg_frame(
         raise Fallback("arguments for the aggregate")
     g = Grouping(self)
     if isinstance(func, str) and not kwargs:
-        return simple_aggregate(self, _function_name(func))
+        return simple_aggregate(self, _function_name(func)) if func != "size" else size(self)
     pairs = _flat_spec(g, func, kwargs)
     made = Aggregates(g.keys)
     for at, fn in pairs:
@@ -358,7 +358,7 @@ def _inputs(g: Grouping) -> list[tuple[Any, Any]]:
 
 
 @native("DataFrameGroupBy.transform", "SeriesGroupBy.transform")
-def transform(self: Any, func: Any, *args: Any, engine: Any = None, engine_kwargs: Any = None, **kwargs: Any) -> Any:
+def transform(self: Any, func: Any = None, *args: Any, engine: Any = None, engine_kwargs: Any = None, **kwargs: Any) -> Any:
     """Serve transform with the name of an aggregate or window."""
     refuse(engine=(engine, None), engine_kwargs=(engine_kwargs, None))
     if args or kwargs or not isinstance(func, str):
