@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
-from pandas import CategoricalDtype, DataFrame, Index, MultiIndex, Series
+from pandas import CategoricalDtype, DataFrame, MultiIndex, Series
 from pandas.api.extensions import no_default
 
 from .. import _engine

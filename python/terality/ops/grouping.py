@@ -358,7 +358,9 @@ def _inputs(g: Grouping) -> list[tuple[Any, Any]]:
 
 
 @native("DataFrameGroupBy.transform", "SeriesGroupBy.transform")
-def transform(self: Any, func: Any = None, *args: Any, engine: Any = None, engine_kwargs: Any = None, **kwargs: Any) -> Any:
+def transform(
+    self: Any, func: Any = None, *args: Any, engine: Any = None, engine_kwargs: Any = None, **kwargs: Any
+) -> Any:
     """Serve transform with the name of an aggregate or window."""
     refuse(engine=(engine, None), engine_kwargs=(engine_kwargs, None))
     if args or kwargs or not isinstance(func, str):
