@@ -121,15 +121,14 @@ bool tr_opt_has_op(const struct tr_expr *e, enum tr_expr_op op) {
   return false;
 }
 
-/* The evaluator computes nothing from literals alone, and tests membership of columns, not of numbers it has just
- * computed. */
+/* The evaluator computes nothing from literals alone. */
 static bool is_evaluable(const struct tr_expr *e) {
   bool constant = e->n_args > 0;
   for (int i = 0; i < e->n_args; i++) {
     if (!is_evaluable(e->args[i])) return false;
     constant &= e->args[i]->op == TR_OP_LIT;
   }
-  return !constant && !(e->op == TR_OP_ISIN && e->args[0]->op != TR_OP_COL);
+  return !constant;
 }
 
 bool tr_opt_can_substitute(const struct tr_expr *e, struct tr_expr *const *subst) {

@@ -173,7 +173,7 @@ static enum tr_status compile_lut(struct tr_program *p, struct tr_expr *e, int k
 static enum tr_status plain_column(struct tr_program *p, int slot, int *plain, struct tr_error *err) {
   struct tr_array *decoded = NULL, *a = p->slots[slot].array;
   *plain = slot;
-  if (p->slots[slot].kind == TR_SLOT_CONST || a->enc == TR_PLAIN) return TR_OK;
+  if (p->slots[slot].kind != TR_SLOT_COLUMN || a->enc == TR_PLAIN) return TR_OK;
   TR_TRY(tr_array_decode(p->ctx, a, &decoded, err));
   return tr_program_column(p, decoded, plain, err);
 }
