@@ -109,6 +109,18 @@ static void choose_row_groups(struct tr_exec_plan *p) {
   }
 }
 
+/* Slices take few rows: what they read of a filter is gathered by them, not by the filter. */
+static void choose_late_filters(struct tr_exec_plan *p) {
+  const struct tr_rel *readers[MOST_READERS];
+  for (int i = 0; i < p->n - 1; i++) {
+    struct tr_node *node = &p->nodes[i];
+    if (node->rel->kind != TR_REL_FILTER || !node->waiting || tr_exec_at_hand(node)) continue;
+    int n = find_readers(p, i, readers);
+    node->late = n > 0;
+    for (int k = 0; k < n; k++) node->late &= readers[k]->kind == TR_REL_SLICE;
+  }
+}
+
 enum tr_status tr_exec_prepare(struct tr_rel *r, const bool *need, bool optimise, struct tr_exec_plan *out,
                                struct tr_error *err) {
   static const struct tr_opt_hooks hooks = {kept_covers, tr_exec_item_traits};
@@ -120,6 +132,7 @@ enum tr_status tr_exec_prepare(struct tr_rel *r, const bool *need, bool optimise
   for (int i = 0; i < r->n_cols; i++) root->need[i] = need ? need[i] : true;
   TR_GOTO(st, propagate_all(out, err));
   if (optimise) choose_row_groups(out);
+  if (optimise) choose_late_filters(out);
 done:
   if (st != TR_OK) tr_exec_plan_drop(out);
   return st;
@@ -157,13 +170,21 @@ static bool worth_keeping(const struct tr_rel *r) {
 
 /* A result goes to every node that handles hold and that this one stands for. */
 static void keep_result(const struct tr_exec_plan *p, const struct tr_node *node) {
-  if (node->row_groups) return;
+  if (node->row_groups || node->late) return;
   if (worth_keeping(node->rel)) keep(node->rel, node->out);
   for (int t = 0; t < p->opt.n_twins; t++) {
     struct tr_opt_twin twin = p->opt.twins[t];
     if (twin.now == node->rel && twin.original != node->rel && worth_keeping(twin.original))
       keep(twin.original, node->out);
   }
+}
+
+static void drop_output(struct tr_node *node) {
+  tr_frame_unref(node->out);
+  tr_frame_unref(node->picked_from);
+  tr_buffer_unref(node->picked);
+  node->out = node->picked_from = NULL;
+  node->picked = NULL;
 }
 
 static enum tr_status run_node(struct tr_ctx *ctx, struct tr_exec_plan *p, int i, struct tr_error *err) {
@@ -176,15 +197,13 @@ static enum tr_status run_node(struct tr_ctx *ctx, struct tr_exec_plan *p, int i
   struct tr_frame *few[4], **in = n_in <= 4 ? few : malloc(sizeof *in * (size_t)n_in);
   if (!in) return tr_fail_memory(err, sizeof *in * (size_t)n_in);
   for (int k = 0; k < n_in; k++) in[k] = p->nodes[tr_exec_find(p, node->rel->inputs[k])].out;
+  node->first = n_in ? &p->nodes[tr_exec_find(p, node->rel->inputs[0])] : NULL;
   enum tr_status st = operators[node->rel->kind](ctx, node, in, err);
   if (in != few) free(in);
   TR_TRY(st);
   for (int k = 0; k < n_in; k++) {
     struct tr_node *src = &p->nodes[tr_exec_find(p, node->rel->inputs[k])];
-    if (tr_opt_runs_input(node->rel, node->need, k) && --src->waiting == 0) {
-      tr_frame_unref(src->out);
-      src->out = NULL;
-    }
+    if (tr_opt_runs_input(node->rel, node->need, k) && --src->waiting == 0) drop_output(src);
   }
   keep_result(p, node);
   return TR_OK;
@@ -192,7 +211,7 @@ static enum tr_status run_node(struct tr_ctx *ctx, struct tr_exec_plan *p, int i
 
 void tr_exec_plan_drop(struct tr_exec_plan *p) {
   for (int i = 0; i < p->n; i++) {
-    tr_frame_unref(p->nodes[i].out);
+    drop_output(&p->nodes[i]);
     free(p->nodes[i].need);
     free(p->nodes[i].row_groups);
   }

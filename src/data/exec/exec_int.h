@@ -10,6 +10,10 @@ struct tr_node {
   int waiting;          /* consumers that have not run yet */
   bool *row_groups; /* PARQUET: the row groups its readers can use, file after file; NULL = all. Such a result is never
                        kept */
+  bool late;        /* FILTER that only slices read: it leaves its rows ungathered, in the two fields below */
+  struct tr_buffer *picked;     /* uint32 row numbers; owned */
+  struct tr_frame *picked_from; /* owned */
+  const struct tr_node *first;  /* the node of input 0, while an operator runs */
 };
 
 /* A plan about to run: the nodes of the rewritten plan, inputs before their consumers, with needs and counts of

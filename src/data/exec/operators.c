@@ -79,6 +79,11 @@ enum tr_status tr_op_filter(struct tr_ctx *ctx, struct tr_node *node, struct tr_
   int64_t n = 0;
   TR_TRY(tr_expr_filter_rows(ctx, node->rel->exprs[0], in[0], &rows, &n, err));
   enum tr_status st = tr_node_begin(node, n, err);
+  if (st == TR_OK && node->late) {
+    node->picked = rows;
+    node->picked_from = tr_frame_ref(in[0]);
+    return TR_OK;
+  }
   const uint32_t *r = n == in[0]->n_rows ? NULL : (const uint32_t *)rows->data;
   if (st == TR_OK) st = tr_node_take(ctx, node, 0, in[0]->cols, in[0]->n_cols, r, n, false, err);
   tr_buffer_unref(rows);
@@ -138,24 +143,31 @@ static int64_t clamp_slice(int64_t at, int64_t n) {
   return at < 0 ? 0 : at > n ? n : at;
 }
 
-static enum tr_status slice_rows(int64_t begin, int64_t n, int64_t step, struct tr_buffer **rows,
-                                 struct tr_error *err) {
+/* Row numbers begin, begin + step, …; looked up in `picked` when the input is a filter that left its rows there. */
+static enum tr_status slice_rows(const struct tr_buffer *picked, int64_t begin, int64_t n, int64_t step,
+                                 struct tr_buffer **rows, struct tr_error *err) {
   TR_TRY(tr_buffer_new(n * 4, rows, err));
   uint32_t *r = (uint32_t *)(*rows)->data;
-  for (int64_t i = 0; i < n; i++) r[i] = (uint32_t)(begin + i * step);
+  const uint32_t *from = picked ? (const uint32_t *)picked->data : NULL;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t at = begin + i * step;
+    r[i] = from ? from[at] : (uint32_t)at;
+  }
   return TR_OK;
 }
 
 enum tr_status tr_op_slice(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in, struct tr_error *err) {
   struct tr_rel_options o = node->rel->opt;
+  const struct tr_node *filter = node->first && node->first->late ? node->first : NULL;
   int64_t begin = clamp_slice(o.start, in[0]->n_rows), end = clamp_slice(o.stop, in[0]->n_rows);
-  int64_t n = end <= begin ? 0 : (end - begin + o.step - 1) / o.step;
+  int64_t n = end <= begin ? 0 : (end - begin - 1) / o.step + 1;
   TR_TRY(tr_node_begin(node, n, err));
-  if (o.step != 1) {
+  if (o.step != 1 || filter) {
     struct tr_buffer *rows = NULL;
-    TR_TRY(slice_rows(begin, n, o.step, &rows, err));
+    const struct tr_frame *from = filter ? filter->picked_from : in[0];
+    TR_TRY(slice_rows(filter ? filter->picked : NULL, begin, n, o.step, &rows, err));
     enum tr_status st =
-        tr_node_take(ctx, node, 0, in[0]->cols, in[0]->n_cols, (const uint32_t *)rows->data, n, false, err);
+        tr_node_take(ctx, node, 0, from->cols, from->n_cols, (const uint32_t *)rows->data, n, false, err);
     tr_buffer_unref(rows);
     return st;
   }
