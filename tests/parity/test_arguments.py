@@ -83,6 +83,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "dropna(array of labels)": lambda: frame().dropna(subset=np.array(["a", "c"])),
     "fillna(tuple)": lambda: series([1, 2]).fillna((1, 2)),
     "round(datetimes)": lambda: years(2).reset_index().round(1),
+    "mean(numeric_only) of times": lambda: years(2).reset_index().groupby("a")["when"].mean(numeric_only=True),
     "transform without function": lambda: frame().groupby("a").transform(),
     "agg(size) with keys as columns": lambda: frame().groupby("a", as_index=False).agg("size"),
     # out of bounds

@@ -179,6 +179,8 @@ def simple_aggregate(grouped: Any, fn: str, param: int | None = None, numeric_on
     g = Grouping(grouped)
     made = Aggregates(g.keys)
     if g.is_series:
+        if numeric_only and not g.table.exprs[0].dtype.startswith(("int", "uint", "float", "bool")):
+            raise Fallback("numeric_only of a column that is not numeric")
         made.add(fn, g.table.exprs[0], g.table.dtypes[0], param=param)
         if not g.as_index:
             if not all(isinstance(label, str) for label in g.key_names):
