@@ -99,6 +99,8 @@ def _about(ours: Any, theirs: Any) -> str | None:
 def _same_label(a: Any, b: Any) -> bool:
     if isinstance(a, Integral) and isinstance(b, Integral) and not isinstance(a, bool) and not isinstance(b, bool):
         return int(a) == int(b)  # pandas gives int or numpy.int64 for one label, as it happens
+    if isinstance(a, float) and isinstance(b, float):
+        return bool(a == b) or (a != a and b != b)
     if type(a) is not type(b):
         return False
     if isinstance(a, tuple):

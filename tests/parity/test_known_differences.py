@@ -51,3 +51,10 @@ def test_missing_among_levels() -> None:
         theirs = terality.to_pandas(frame).groupby(["a", "b"], dropna=False).size()
     assert theirs.index.levels[1].hasnans
     assert not ours.index.levels[1].hasnans
+
+
+def test_squares_of_float32() -> None:
+    frame = pandas.DataFrame({"a": np.array([1e22, 1.0], "float32")})
+    assert np.isfinite(frame["a"].std())
+    with mode("off"):
+        assert np.isinf(terality.to_pandas(frame)["a"].std())

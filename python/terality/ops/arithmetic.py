@@ -144,6 +144,8 @@ def _register_method(name: str, op: str) -> None:
     @native(f"Series.{name}")
     def method(self: Series, other: Any, level: Any = None, fill_value: Any = None, axis: Any = 0) -> Series:
         refuse(level=(level, None), fill_value=(fill_value, None), axis=(axis, 0))
+        if op in ("FLOORDIV", "MOD") and isinstance(other, Series):
+            raise Fallback(f"{name} of two Series, which does nothing about zeros")
         return _with_attrs(_series_op(op, self, other), self, other)
 
     method.__doc__ = f"Serve Series.{name}."
@@ -322,6 +324,8 @@ def cast(table: Table, expr: Any, old: Any, dtype: Any) -> tuple[Any, Any]:
             return expr, old
         raise Fallback("from categories to categories")
     name = engine_name(target)
+    if isinstance(old, CategoricalDtype) and name == "str" and expr.maybe_null and old.categories.dtype != target:
+        raise Fallback("text of categories that are numbers beside missing values")
     if isinstance(target, CategoricalDtype) and (target.categories is not None or target.ordered):
         raise Fallback("given categories")
     return _engine.op("CAST", (expr,), dtype=name), target

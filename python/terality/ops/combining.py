@@ -241,6 +241,8 @@ def _stacked(tables: list[Table], ignore_index: bool, keys: Any, names: Any) -> 
         raise Fallback("row labels of different kinds")
     if any(isinstance(d, CategoricalDtype) for d in first_rows.dtypes):
         raise Fallback("category row labels")
+    if keys is not None and any(t.index_names != tables[0].index_names for t in tables):
+        raise Fallback("row labels of different names, which depend on whether the labels are equal")
     same_names = all(t.index_names == tables[0].index_names for t in tables)
     level_names = tables[0].index_names if same_names else [None] * len(first_rows.exprs)
     if keys is not None:

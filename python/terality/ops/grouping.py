@@ -51,6 +51,8 @@ class Grouping:
         labels = grouped.keys if isinstance(grouped.keys, list) else [grouped.keys]
         if grouped.level is not None or grouped.keys is None:
             raise Fallback("level")
+        if not self.as_index and not all(isinstance(label, str) for label in labels):
+            raise Fallback("as_index=False with keys that are not text")
         self.source = frame
         if self.is_series:
             parent = vars(grouped).get("_tr_lazy")
@@ -146,6 +148,8 @@ class Aggregates:
             self.items.append(item(kind, "size", -1, "int64"))
             self.dtypes.append(np.dtype("int64"))
             return
+        if fn == "median" and expr.dtype == "float32":
+            raise Fallback("median of float32, whose dtype depends on what it is")
         out = _engine.agg_dtype(fn, expr.dtype, False)
         if param is None:
             param = 1 if fn in DDOF else MIN_COUNT.get(fn, 0)
@@ -183,8 +187,6 @@ def simple_aggregate(grouped: Any, fn: str, param: int | None = None, numeric_on
             raise Fallback("numeric_only of a column that is not numeric")
         made.add(fn, g.table.exprs[0], g.table.dtypes[0], param=param)
         if not g.as_index:
-            if not all(isinstance(label, str) for label in g.key_names):
-                raise Fallback("as_index=False with keys that are not text")
             columns = getattr(g.skeleton(grouped), fn)().columns
             return _result_of(g, made, columns)
         return _result_of(g, made, None, g.table.name)

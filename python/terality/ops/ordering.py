@@ -118,6 +118,8 @@ def sort_index(
     rows = table.current_rows()
     if not isinstance(rows, Keys):
         raise Fallback("sorting by range labels")
+    if any(e.maybe_null and e.dtype.startswith("category") for e in rows.exprs):
+        raise Fallback("category labels that may be missing")
     directions = _ascending_list(ascending, len(rows.exprs))
     if rows.multi and (not all(directions) or any(e.maybe_null for e in rows.exprs)):
         raise Fallback("descending or missing labels of several levels")

@@ -220,8 +220,8 @@ def value_counts_frame(self: DataFrame, subset: Any = None, normalize: bool = Fa
     if subset is not None and not isinstance(subset, list):
         raise Fallback("subset that is no list")
     labels = list(table.columns) if subset is None else subset
-    if any(label not in table.columns for label in labels):
-        raise Fallback("labels that are not there")
+    if any(label not in table.columns or label in table.index_names for label in labels):
+        raise Fallback("labels that are not there, or name row labels too")
     at = [table.at(label) for label in labels]
     if any(table.exprs[i].dtype.startswith("category") for i in at) or not at:
         raise Fallback("value_counts of category columns")

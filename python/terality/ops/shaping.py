@@ -50,7 +50,8 @@ def pivot_table(
     wanted = _label_list(values, "values")
     if len(set(keys)) != len(keys) or set(keys) & set(wanted):
         raise Fallback("a label used twice")
-    table.skeleton().groupby(keys, observed=True)[wanted]  # pandas' errors for missing labels
+    if any(label not in table.columns for label in (*keys, *wanted)):
+        raise Fallback("labels that are not there")
     chosen = frame_getitem(data, [*keys, *wanted])
     grouped = group_lazily(chosen, keys, as_index=False, sort=True, observed=True)
     small = to_pandas(simple_aggregate(grouped, aggfunc))

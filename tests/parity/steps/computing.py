@@ -106,7 +106,7 @@ def whole_frame(w: World) -> Draft | None:
         return Draft(w.choice(f"-{part}", f"{part}.abs()", f"~{part}"), (frame,))
     if chance < 0.85:
         digits = {label: w.choice(0, 1, 2) for label in w.some(frame)}
-        return Draft(f"{frame}.round({w.choice('', '0', '1', '2', '-1', repr(digits))})", (frame,))
+        return Draft(f"{frame}.round({w.choice('', '0', '1', '2', '-1', repr(digits))})", (frame,), wild=True)
     return Draft(f"{part}.fillna({scalar(w, w.choice('int', 'float', 'str'))})", (frame,))
 
 
