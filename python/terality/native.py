@@ -128,7 +128,8 @@ def native_of(obj: Any, *, ingest: bool = True) -> Native | None:
             return None
         if _ingest is None:
             raise Fallback("no engine is loaded")
-        if not all(type(block.values).__module__.startswith(("numpy", "pandas.")) for block in obj._mgr.blocks):
+        libraries = {type(block.values).__module__.split(".")[0] for block in obj._mgr.blocks}
+        if not libraries <= {"numpy", "pandas"}:
             raise Fallback("arrays of another library")
         pin = obj._mgr.copy(deep=False)
         native = _ingest(_guarded(pin), obj._name if kind is Series else None)

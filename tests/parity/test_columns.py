@@ -66,12 +66,12 @@ def test_reductions(column: str) -> None:
 @pytest.mark.parametrize("column", EVERY)
 def test_arithmetic(column: str) -> None:
     operators = ("+", "-", "*", "/", "//", "%", "==", "!=", "<", "<=", ">", ">=", "&", "|", "**")
-    sources = [text for operator in operators for scalar in SCALARS
+    scalars = [s for s in SCALARS if not (column == "str" and s == "2**40")]  # pandas would repeat the text
+    sources = [text for operator in operators for scalar in scalars
                for text in (f"df[{column!r}] {operator} {scalar}", f"{scalar} {operator} df[{column!r}]")
-               if not (operator == "**" and scalar not in ("0", "2", "2.5"))
-        and not (column == "str" and scalar == "2**40")]  # fmt: skip
+               if not (operator == "**" and scalar not in ("0", "2", "2.5"))]  # fmt: skip
     sources += [f"df[{column!r}] {operator} df[{other!r}]" for operator in operators[:12] for other in EVERY]
-    sources += [f"df[[{column!r}, 'g']] * {scalar}" for scalar in SCALARS] + [
+    sources += [f"df[[{column!r}, 'g']] * {scalar}" for scalar in scalars] + [
         f"-df[{column!r}]",
         f"~df[{column!r}]",
         f"abs(df[{column!r}])",

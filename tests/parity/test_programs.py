@@ -43,7 +43,7 @@ def test_configurations(configuration: str, seeds: range) -> None:
 def test_most_calls_are_native() -> None:
     """The sample would show nothing if pandas served it."""
     terality.report().reset()
-    for seed in range(50 // SHARE):
+    for seed in range(SAMPLE // 2):
         differences(random_program(seed))
     assert terality.report().share > 0.7
 
