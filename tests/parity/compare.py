@@ -124,6 +124,9 @@ def index_difference(ours: Any, theirs: Index) -> str | None:
         return None
     if type(ours) is not type(theirs) and {type(ours), type(theirs)} != {RangeIndex, Index}:
         return f"{type(ours).__name__}, expected {type(theirs).__name__}"
+    if ours.dtype == theirs.dtype == object:
+        pairs = enumerate(zip(ours, theirs, strict=True))
+        return next((f"label {i}: {a!r}, expected {b!r}" for i, (a, b) in pairs if not _same_label(a, b)), None)
     return _values(ours.array, theirs.array, None)
 
 

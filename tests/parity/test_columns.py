@@ -98,8 +98,20 @@ def test_missing_and_tests(column: str) -> None:
 )
 def test_columns_of_one_value(scalar: str) -> None:
     """A column made of a scalar has a dtype of its own: it is no Python number in what follows."""
-    sources = [f"df['n'] = {scalar}", *(f"df['n'] + df[{c!r}]" for c in ("int8", "uint32", "float32", "bool", "str", "datetime64[s]")),
-               "df['n'] == df['n']", "df.isna()", "df[['n']].head(2)", "df.groupby('n')['g'].sum()", "df.sort_values('n', kind='stable')",
-               "df['n'].nunique()", "df.merge(df, on='n', how='left')", "df[df['n'] == df['n']]", "df['n'].fillna(1)", "repr(df[['n', 'g']])"]  # fmt: skip
+    others = ("int8", "uint32", "float32", "bool", "str", "datetime64[s]")
+    sources = [
+        f"df['n'] = {scalar}",
+        *(f"df['n'] + df[{other!r}]" for other in others),
+        "df['n'] == df['n']",
+        "df.isna()",
+        "df[['n']].head(2)",
+        "df.groupby('n')['g'].sum()",
+        "df.sort_values('n', kind='stable')",
+        "df['n'].nunique()",
+        "df.merge(df, on='n', how='left')",
+        "df[df['n'] == df['n']]",
+        "df['n'].fillna(1)",
+        "repr(df[['n', 'g']])",
+    ]
     found = disagreements({"df": frame()}, *sources)
     assert not found, "\n".join(found)

@@ -58,3 +58,10 @@ def test_squares_of_float32() -> None:
     assert np.isfinite(frame["a"].std())
     with mode("off"):
         assert np.isinf(terality.to_pandas(frame)["a"].std())
+
+
+def test_rank_of_large_integers() -> None:
+    frame = pandas.DataFrame({"k": ["a", "a", None], "v": np.array([2**63 - 2, 2**63 - 1, 1])})
+    assert list(frame.groupby("k")["v"].rank())[:2] == [1.0, 2.0]
+    with mode("off"):
+        assert list(terality.to_pandas(frame).groupby("k")["v"].rank())[:2] == [1.5, 1.5]

@@ -444,8 +444,8 @@ def clip(
     ok = (int,) if expr.dtype.startswith(("int", "uint")) else (int, float) if expr.dtype.startswith("float") else ()
     if kwargs or any(b is not None and (type(b) not in ok or b != b) for b in (lower, upper)):
         raise Fallback(f"clip of {expr.dtype}")
-    if lower is not None and upper is not None and lower > upper:
-        lower, upper = upper, lower
+    if lower is not None and upper is not None:
+        lower, upper = min(lower, upper), max(lower, upper)
     if lower is not None:
         expr = _engine.op("CLIP_LOWER", (expr, literal(lower, expr.dtype)))
     if upper is not None:

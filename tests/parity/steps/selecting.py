@@ -102,7 +102,7 @@ def set_column(w: World) -> Draft | None:
     frame = w.frame()
     if frame is None:
         return None
-    label = w.choice("new", "new2", "a", "b", w.label(frame))
+    label = w.choice("new", "new2", "a", "b", w.label(frame) or "c")
     if w.flip(0.2):
         value: str | None = scalar(w, w.choice("int", "float", "str", "bool"))
     elif w.flip(0.4):

@@ -30,7 +30,9 @@ def _measured(w: World, frame: str) -> bool:
 @step(1)
 def summary(w: World) -> Draft | None:
     frame = w.frame()
-    if frame is None:
+    if frame is None or isinstance(
+        w.space[frame].index, pd.MultiIndex
+    ):  # says numpy.int64(0) or 0, by class of the level
         return None
     arguments = w.choice("", "verbose=True", "show_counts=True", "max_cols=2", "verbose=False")
     if not _measured(w, frame):
