@@ -65,3 +65,12 @@ def test_rank_of_large_integers() -> None:
     assert list(frame.groupby("k")["v"].rank())[:2] == [1.0, 2.0]
     with mode("off"):
         assert list(terality.to_pandas(frame).groupby("k")["v"].rank())[:2] == [1.5, 1.5]
+
+
+def test_sum_of_float32() -> None:
+    frame = pandas.DataFrame({"k": ["a"] * 5, "v": np.array([-0.3, -64.75, -0.3, -0.3, -0.3], "float32")})
+    ours = terality.to_pandas(frame.groupby("k")["v"].sum())
+    with mode("off"):
+        theirs = terality.to_pandas(frame).groupby("k")["v"].sum()
+    assert ours["a"] != theirs["a"]
+    assert np.isclose(ours["a"], theirs["a"], rtol=2e-7)

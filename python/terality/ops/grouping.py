@@ -148,8 +148,8 @@ class Aggregates:
             self.items.append(item(kind, "size", -1, "int64"))
             self.dtypes.append(np.dtype("int64"))
             return
-        if fn == "median" and expr.dtype == "float32":
-            raise Fallback("median of float32, whose dtype depends on what it is")
+        if fn in ("median", "std", "var", "sem") and expr.dtype == "float32":
+            raise Fallback(f"{fn} of float32, whose dtype depends on what it is")
         out = _engine.agg_dtype(fn, expr.dtype, False)
         if param is None:
             param = 1 if fn in DDOF else MIN_COUNT.get(fn, 0)
