@@ -53,7 +53,7 @@ def difference(ours: Any, theirs: Any, tolerance: Tolerance | None = None) -> st
     if isinstance(theirs, (np.ndarray, pd.api.extensions.ExtensionArray)):
         return _values(ours, theirs, tolerance)
     if isinstance(theirs, dict):
-        if type(ours) is not dict or list(ours) != list(theirs):
+        if type(ours) is not dict or len(ours) != len(theirs) or not all(map(_same_label, ours, theirs)):
             return f"{ours!r}, expected {theirs!r}"
         return difference(list(ours.values()), list(theirs.values()), tolerance)
     if isinstance(theirs, (list, tuple)):
@@ -88,7 +88,7 @@ def _series(ours: Series, theirs: Series, tolerance: Tolerance | None) -> str | 
         return f"index: {found}"
     if not _same_label(ours.name, theirs.name):
         return f"name {ours.name!r}, expected {theirs.name!r}"
-    return _values(ours.array, theirs.array, tolerance) or _about(ours, theirs)
+    return _values(ours._values, theirs._values, tolerance) or _about(ours, theirs)
 
 
 def _about(ours: Any, theirs: Any) -> str | None:
@@ -119,7 +119,7 @@ def index_difference(ours: Any, theirs: Index) -> str | None:
         return f"names {list(ours.names)}, expected {list(theirs.names)}"
     if isinstance(theirs, MultiIndex):
         for i in range(theirs.nlevels):
-            found = _values(ours.get_level_values(i).array, theirs.get_level_values(i).array, None)
+            found = _values(ours.get_level_values(i)._values, theirs.get_level_values(i)._values, None)
             if found:
                 return f"level {i}: {found}"
         return None
@@ -128,7 +128,7 @@ def index_difference(ours: Any, theirs: Index) -> str | None:
     if ours.dtype == theirs.dtype == object:
         pairs = enumerate(zip(ours, theirs, strict=True))
         return next((f"label {i}: {a!r}, expected {b!r}" for i, (a, b) in pairs if not _same_label(a, b)), None)
-    return _values(ours.array, theirs.array, None)
+    return _values(ours._values, theirs._values, None)
 
 
 def _values(ours: Any, theirs: Any, tolerance: Tolerance | None) -> str | None:

@@ -81,7 +81,7 @@ class Grouping:
         at = [whole.at(label) for label in labels]
         self.keys = [whole.exprs[i] for i in at]
         self.key_dtypes = [whole.dtypes[i] for i in at]
-        self.key_names = list(labels)
+        self.key_names = [whole.columns[i] for i in at]  # numpy numbers for labels of a number Index, as in pandas
         self.whole = whole
 
     @staticmethod
