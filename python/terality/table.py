@@ -483,19 +483,12 @@ def _reapplied(a: Table, b: Table) -> tuple[Table, Table]:
 
 
 def _zipped(a: Table, b: Table) -> tuple[Table, Table]:
-    """Equal row labels over different nodes: compute both, side by side."""
-    first, first_at = a.fetch(a.exprs)
-    second, second_at = b.fetch(b.exprs)
-    arrays = [*(first.col(i) for i in first_at), *(second.col(i) for i in second_at)]
-    rel = _engine.source(_engine.frame(first.n_rows, tuple(arrays)), "kept")
-    n = len(first_at)
-    cols = [_engine.col(rel, i) for i in range(len(arrays))]
-    dtypes = [dtype_after(array, old) for array, old in zip(arrays, [*a.dtypes, *b.dtypes], strict=True)]
-    rows = a.current_rows()
-    return (
-        Table(rel, cols[:n], dtypes[:n], a.columns if a.is_frame else None, rows, a.name),
-        Table(rel, cols[n:], dtypes[n:], b.columns if b.is_frame else None, rows, b.name),
-    )
+    """Equal row labels over different nodes: the nodes side by side, nothing computed yet."""
+    whole = a.extended(lambda rel: _engine.node("ZIP", (rel, b.rel)))
+    moved = [_engine.col(whole.rel, a.rel.n_cols + i) for i in range(b.rel.n_cols)]
+    exprs = [e.substitute(moved) for e in b.exprs]
+    columns = b.columns if b.is_frame else None
+    return whole, Table(whole.rel, exprs, b.dtypes, columns, whole.rows, b.name, whole.recipe)
 
 
 def dtype_after(array: _engine.Array, expected: Any) -> Any:

@@ -150,6 +150,8 @@ class Aggregates:
             return
         if fn in ("median", "std", "var", "sem") and expr.dtype == "float32":
             raise Fallback(f"{fn} of float32, whose dtype depends on what it is")
+        if fn == "sum" and expr.dtype.startswith("timedelta"):
+            raise Fallback("sum of timedelta64, which pandas refuses out of bounds")
         out = _engine.agg_dtype(fn, expr.dtype, False)
         if param is None:
             param = 1 if fn in DDOF else MIN_COUNT.get(fn, 0)

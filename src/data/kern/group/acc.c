@@ -184,15 +184,22 @@ static void add_cross(const struct rows *r, const double *x, const double *y, co
     acc[k].xx += dx * dx;
     acc[k].xy += dx * dy;
     acc[k].yy += dy * dy;
+    acc[k].x += dx;
+    acc[k].y += dy;
   }
 }
 
 static const uint8_t acc_width[TR_N_ACCS] = {
-    [TR_ACC_SIZE] = 4,      [TR_ACC_COUNT] = 4,     [TR_ACC_SUM_I] = 8,      [TR_ACC_PROD_I] = 8,
-    [TR_ACC_SUM_F] = 16,    [TR_ACC_PROD_F] = 16,   [TR_ACC_SQUARES] = 16,   [TR_ACC_MIN_I] = 8,
-    [TR_ACC_MAX_I] = 8,     [TR_ACC_MIN_F] = 8,     [TR_ACC_MAX_F] = 8,      [TR_ACC_ARGMIN_I] = 16,
-    [TR_ACC_ARGMAX_I] = 16, [TR_ACC_ARGMIN_F] = 16, [TR_ACC_ARGMAX_F] = 16,  [TR_ACC_FIRST_ROW] = 4,
-    [TR_ACC_LAST_ROW] = 4,  [TR_ACC_TRUTH] = 1,     [TR_ACC_PAIR_SUMS] = 24, [TR_ACC_PAIR_SQUARES] = 24};
+    [TR_ACC_SIZE] = 4,       [TR_ACC_COUNT] = 4,
+    [TR_ACC_SUM_I] = 8,      [TR_ACC_PROD_I] = 8,
+    [TR_ACC_SUM_F] = 16,     [TR_ACC_PROD_F] = 16,
+    [TR_ACC_SQUARES] = 16,   [TR_ACC_MIN_I] = 8,
+    [TR_ACC_MAX_I] = 8,      [TR_ACC_MIN_F] = 8,
+    [TR_ACC_MAX_F] = 8,      [TR_ACC_ARGMIN_I] = 16,
+    [TR_ACC_ARGMAX_I] = 16,  [TR_ACC_ARGMIN_F] = 16,
+    [TR_ACC_ARGMAX_F] = 16,  [TR_ACC_FIRST_ROW] = 4,
+    [TR_ACC_LAST_ROW] = 4,   [TR_ACC_TRUTH] = 1,
+    [TR_ACC_PAIR_SUMS] = 24, [TR_ACC_PAIR_SQUARES] = sizeof(struct tr_acc_cross)};
 
 static void add_block(const struct tr_acc *a, const struct rows *r, void *acc) {
   double fx[TR_GROUP_BLOCK], fy[TR_GROUP_BLOCK];
@@ -332,7 +339,7 @@ static void acc_merge(enum tr_acc_kind kind, void *into, const void *from, int64
       pair[k].y += fpair[k].y;
       break;
     case TR_ACC_PAIR_SQUARES:
-      for (int j = 0; j < 3; j++) d[3 * k + j] += fd[3 * k + j];
+      for (int j = 0; j < 5; j++) d[5 * k + j] += fd[5 * k + j];
       break;
     case TR_N_ACCS: break;
     }

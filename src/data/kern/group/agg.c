@@ -177,9 +177,14 @@ static double spread(enum tr_agg fn, double m2, int64_t n, int64_t ddof) {
   return fn == TR_AGG_VAR ? var : fn == TR_AGG_STD ? sqrt(var) : sqrt(var / (double)n);
 }
 
+/* NaN where a side is constant: like central_square, whatever the rounding of its mean. */
 static double correlation(const struct tr_acc_pair *p, const struct tr_acc_cross *c) {
-  if (p->n < 2 || c->xx == 0 || c->yy == 0) return NAN;
-  double v = c->xy / sqrt(c->xx) / sqrt(c->yy);
+  if (p->n < 2) return NAN;
+  double n = (double)p->n;
+  double xx = central_square(&(struct tr_acc_squares){.d = c->x, .d2 = c->xx}, n);
+  double yy = central_square(&(struct tr_acc_squares){.d = c->y, .d2 = c->yy}, n);
+  if (xx == 0 || yy == 0) return NAN;
+  double v = (c->xy - c->x * c->y / n) / sqrt(xx) / sqrt(yy);
   return v > 1 ? 1 : v < -1 ? -1 : v;
 }
 

@@ -54,6 +54,7 @@ struct tr_acc_pair {
 };
 struct tr_acc_cross {
   double xx, xy, yy;
+  double x, y; /* sums of the deviations: what the means lack */
 };
 
 /* One accumulator of a pass. */
