@@ -51,20 +51,11 @@ static PyObject *expr_equals(PyObject *self, PyObject *other) {
   return PyBool_FromLong(tr_expr_eq(expr_of(self), expr_of(other)));
 }
 
-static int max_column(const struct tr_expr *e) {
-  int top = e->op == TR_OP_COL ? e->column : -1;
-  for (int i = 0; i < e->n_args; i++) {
-    int k = max_column(e->args[i]);
-    if (k > top) top = k;
-  }
-  return top;
-}
-
 static PyObject *expr_substitute(PyObject *self, PyObject *arg) {
   PyObject *fast = PySequence_Fast(arg, "a list of Expr is needed");
   if (!fast) return NULL;
   Py_ssize_t n = PySequence_Fast_GET_SIZE(fast);
-  bool ok = max_column(expr_of(self)) < n;
+  bool ok = tr_expr_max_column(expr_of(self)) < n;
   for (Py_ssize_t i = 0; ok && i < n; i++)
     ok = PyObject_TypeCheck(PySequence_Fast_GET_ITEM(fast, i), &tr_client_expr_type);
   if (!ok) {

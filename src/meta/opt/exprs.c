@@ -20,7 +20,7 @@ bool tr_opt_may_fail(const struct tr_expr *e) {
 }
 
 static bool is_row_local(const struct tr_expr *e) {
-  if (e->op == TR_OP_ROW_NUMBER || e->op == TR_OP_HASH || op_may_fail(e)) return false;
+  if (e->op == TR_OP_ROW_NUMBER || op_may_fail(e)) return false;
   if (e->dtype.kind == TR_CATEGORY && e->op != TR_OP_COL) return false; /* categories may be made from all rows */
   for (int i = 0; i < e->n_args; i++)
     if (!is_row_local(e->args[i])) return false;

@@ -189,6 +189,15 @@ uint64_t tr_expr_hash(const struct tr_expr *e) {
   return h;
 }
 
+int tr_expr_max_column(const struct tr_expr *e) {
+  int top = e->op == TR_OP_COL ? e->column : -1;
+  for (int i = 0; i < e->n_args; i++) {
+    int k = tr_expr_max_column(e->args[i]);
+    if (k > top) top = k;
+  }
+  return top;
+}
+
 void tr_expr_columns(const struct tr_expr *e, bool *used) {
   if (e->op == TR_OP_COL) used[e->column] = true;
   for (int i = 0; i < e->n_args; i++) tr_expr_columns(e->args[i], used);

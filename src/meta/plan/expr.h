@@ -14,7 +14,7 @@
   X(ADD, 2) X(SUB, 2) X(MUL, 2) X(TRUEDIV, 2) X(FLOORDIV, 2) X(MOD, 2) X(POW, 2) X(NEG, 1) X(ABS, 1) X(ROUND, 1) \
   X(EQ, 2) X(NE, 2) X(LT, 2) X(LE, 2) X(GT, 2) X(GE, 2) \
   X(AND, 2) X(OR, 2) X(XOR, 2) X(INVERT, 1) \
-  X(ISNA, 1) X(NOTNA, 1) X(FILLNA, 2) X(WHERE, 3) X(ISIN, 1) X(CAST, 1) X(CLIP_LOWER, 2) X(CLIP_UPPER, 2) X(MAP_SCALARS, 1) \
+  X(ISNA, 1) X(NOTNA, 1) X(FILLNA, 2) X(WHERE, 3) X(ISIN, 1) X(CAST, 1) X(CLIP_LOWER, 2) X(CLIP_UPPER, 2) \
   X(SQRT, 1) X(EXP, 1) X(LOG, 1) X(LOG10, 1) X(LOG2, 1) X(LOG1P, 1) X(FLOOR, 1) X(CEIL, 1) X(SIN, 1) X(COS, 1) \
   X(STR_LEN, 1) X(STR_LOWER, 1) X(STR_UPPER, 1) X(STR_TITLE, 1) X(STR_CAPITALIZE, 1) X(STR_STRIP, 1) X(STR_LSTRIP, 1) \
   X(STR_RSTRIP, 1) X(STR_CONTAINS, 1) X(STR_STARTSWITH, 1) X(STR_ENDSWITH, 1) X(STR_SLICE, 1) X(STR_GET, 1) X(STR_REPLACE, 1) \
@@ -24,7 +24,7 @@
   X(DT_IS_MONTH_START, 1) X(DT_IS_MONTH_END, 1) X(DT_DAY_NAME, 1) X(DT_MONTH_NAME, 1) \
   X(DT_NORMALIZE, 1) X(DT_FLOOR, 1) X(DT_CEIL, 1) X(DT_STRFTIME, 1) \
   X(TD_DAYS, 1) X(TD_SECONDS, 1) X(TD_MICROSECONDS, 1) X(TD_NANOSECONDS, 1) X(TD_TOTAL_SECONDS, 1) \
-  X(TO_DATETIME_PARTS, -1) X(ROW_NUMBER, 0) X(HASH, -1)
+  X(TO_DATETIME_PARTS, -1) X(ROW_NUMBER, 0)
 /* clang-format on */
 
 enum tr_expr_op {
@@ -54,7 +54,7 @@ struct tr_expr {
   int64_t params[4];    /* per op, see below */
   char *text;           /* owned; pattern, chars to strip, format, replaced text; NULL = none */
   char *text2;          /* owned; replacement */
-  int64_t n_list;       /* ISIN, MAP_SCALARS: values, owned */
+  int64_t n_list;       /* ISIN: values, owned */
   struct tr_scalar *list;
 };
 
@@ -107,6 +107,8 @@ int tr_expr_op_parse(const char *name);
 /* Same tree, literals included. */
 bool tr_expr_eq(const struct tr_expr *a, const struct tr_expr *b);
 uint64_t tr_expr_hash(const struct tr_expr *e);
+/* Highest column the expression reads; -1 = none. */
+int tr_expr_max_column(const struct tr_expr *e);
 /* Sets used[c] for every column c the expression reads. */
 void tr_expr_columns(const struct tr_expr *e, bool *used);
 /* The expression with each COL c replaced by subst[c] (references added where used). */

@@ -312,8 +312,6 @@ static enum tr_status infer_op(struct tr_infer *in, struct tr_error *err) {
   case TR_OP_ISIN: return isin(in, err);
   case TR_OP_CAST: return tr_infer_cast(in, err);
   case TR_OP_ROW_NUMBER: in->dtype = tr_dtype_of(TR_I64); return TR_OK;
-  case TR_OP_MAP_SCALARS:
-  case TR_OP_HASH: return tr_infer_refuse(in, err);
   default:
     return in->op >= TR_OP_STR_LEN && in->op <= TR_OP_STR_SPLIT_GET ? tr_infer_text(in, err) : tr_infer_time(in, err);
   }

@@ -141,16 +141,6 @@ static int64_t infer_rows(const struct tr_rel_spec *s) {
   }
 }
 
-/* Highest column an expression reads; -1 = none. */
-static int max_column(const struct tr_expr *e) {
-  int top = e->op == TR_OP_COL ? e->column : -1;
-  for (int i = 0; i < e->n_args; i++) {
-    int k = max_column(e->args[i]);
-    if (k > top) top = k;
-  }
-  return top;
-}
-
 static enum tr_status check_spec(const struct tr_rel_spec *s, struct tr_error *err) {
   int want = s->kind == TR_REL_JOIN ? 2 : s->kind == TR_REL_CONCAT || s->kind == TR_REL_ZIP ? s->n_inputs : 1;
   if (s->n_inputs != want || s->n_inputs < 1)
@@ -158,7 +148,7 @@ static enum tr_status check_spec(const struct tr_rel_spec *s, struct tr_error *e
   int n_in = s->inputs[0]->n_cols;
   for (int i = 0; i < s->n_exprs; i++) {
     int limit = s->kind == TR_REL_JOIN && i >= s->n_keys ? s->inputs[1]->n_cols : n_in;
-    int top = max_column(s->exprs[i]);
+    int top = tr_expr_max_column(s->exprs[i]);
     if (top >= limit)
       return tr_fail(err, TR_EXC_VALUE, "plan node %s: column %d of %d", tr_rel_kind_name(s->kind), top, limit);
   }

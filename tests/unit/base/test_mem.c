@@ -170,6 +170,7 @@ static void large_blocks_are_recycled(void **state) {
 /* Skips the test where the sanitizer's shadow memory would be counted. */
 static size_t resident_bytes(void) {
 #ifdef __SANITIZE_THREAD__
+  print_message("resident memory holds the sanitizer's shadow: skipped\n");
   skip();
 #endif
   FILE *f = fopen("/proc/self/statm", "r");

@@ -53,9 +53,6 @@ void tr_csv_read_options_init(struct tr_csv_read_options *opt); /* pandas' defau
  * TR_UNSUPPORTED when > 0. */
 TR_MUST_USE enum tr_status tr_csv_read(struct tr_ctx *ctx, const char *path, const struct tr_csv_read_options *opt,
                                        struct tr_frame **out, char ***names_out, struct tr_error *err);
-/* Only the header: names as above, without reading values. For lazy plans; dtypes need tr_csv_read. */
-TR_MUST_USE enum tr_status tr_csv_read_names(const char *path, const struct tr_csv_read_options *opt, char ***names_out,
-                                             int *n_cols, struct tr_error *err);
 void tr_csv_names_free(char **names, int n);
 
 struct tr_csv_write_options {

@@ -279,20 +279,3 @@ done:
   close_reader(&r);
   return st;
 }
-
-enum tr_status tr_csv_read_names(const char *path, const struct tr_csv_read_options *opt, char ***names_out,
-                                 int *n_cols, struct tr_error *err) {
-  struct tr_ctx ctx;
-  tr_ctx_init(&ctx);
-  struct tr_csv_reader r = {.ctx = &ctx, .opt = opt, .file = {.fd = -1}};
-  enum tr_status st = TR_OK;
-  *names_out = NULL;
-  *n_cols = 0;
-  TR_GOTO(st, open_reader(&r, path, err));
-  TR_GOTO(st, tr_csv_columns_make(&r, err));
-  TR_GOTO(st, give_names(&r, names_out, err));
-  *n_cols = r.n_cols;
-done:
-  close_reader(&r);
-  return st;
-}

@@ -20,14 +20,6 @@ enum tr_status tr_program_slot(struct tr_program *p, const struct tr_slot *s, in
   return TR_OK;
 }
 
-enum tr_status tr_program_keep(struct tr_program *p, struct tr_expr *e, struct tr_error *err) {
-  void *items = p->exprs;
-  TR_TRY(grow(&items, p->n_exprs, &p->cap_exprs, sizeof *p->exprs, err));
-  p->exprs = items;
-  p->exprs[p->n_exprs++] = tr_expr_ref(e);
-  return TR_OK;
-}
-
 enum tr_status tr_program_column(struct tr_program *p, struct tr_array *array, int *slot, struct tr_error *err) {
   struct tr_slot s = {
       .kind = TR_SLOT_COLUMN, .rep = tr_rep_of(array->dtype), .array = array, .base = tr_array_data(array)};
@@ -218,9 +210,7 @@ void tr_program_drop(struct tr_program *p) {
     tr_text_state_free(p->steps[i].e, p->steps[i].text_state);
     tr_array_unref(p->steps[i].owned);
   }
-  for (int i = 0; i < p->n_exprs; i++) tr_expr_unref(p->exprs[i]);
   tr_mem_free(p->slots, (size_t)p->cap_slots * sizeof *p->slots);
   tr_mem_free(p->steps, (size_t)p->cap_steps * sizeof *p->steps);
   tr_mem_free(p->memo, (size_t)p->cap_memo * sizeof *p->memo);
-  tr_mem_free(p->exprs, (size_t)p->cap_exprs * sizeof *p->exprs);
 }

@@ -12,7 +12,3 @@ TR_MUST_USE enum tr_status tr_expr_eval(struct tr_ctx *ctx, struct tr_expr *cons
 /* Row numbers (uint32, ascending) where the TR_BOOL expression is true, without materialising the mask. */
 TR_MUST_USE enum tr_status tr_expr_filter_rows(struct tr_ctx *ctx, struct tr_expr *predicate, const struct tr_frame *in,
                                                struct tr_buffer **rows, int64_t *n_rows, struct tr_error *err);
-/* One scalar array cast to another dtype with pandas' astype rules (value-dependent errors raised: NaN -> int is
- * TR_EXC_VALUE pandas.errors.IntCastingNaNError text "Cannot convert non-finite values (NA or inf) to integer"). */
-TR_MUST_USE enum tr_status tr_cast(struct tr_ctx *ctx, struct tr_array *a, struct tr_dtype to, struct tr_array **out,
-                                   struct tr_error *err);

@@ -43,8 +43,6 @@ struct tr_program {
   struct tr_slot *slots;
   struct tr_step *steps;
   struct tr_memo *memo;
-  int n_exprs, cap_exprs; /* expressions made on the way, kept alive */
-  struct tr_expr **exprs;
   int n_regs;
   int64_t vector_rows;
 };
@@ -67,4 +65,3 @@ TR_MUST_USE enum tr_status tr_program_step(struct tr_program *p, const struct tr
 /* A column slot over `array` (takes the reference). */
 TR_MUST_USE enum tr_status tr_program_column(struct tr_program *p, struct tr_array *array, int *slot,
                                              struct tr_error *err);
-TR_MUST_USE enum tr_status tr_program_keep(struct tr_program *p, struct tr_expr *e, struct tr_error *err);
