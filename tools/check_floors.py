@@ -104,8 +104,8 @@ def include_fault(file: PurePosixPath, target: PurePosixPath) -> str | None:
         return f"{file.parent} is on no floor: add it to FLOORS in tools/check_floors.py"
     if there is None:
         return f"includes {target}, which is on no floor"
-    if target.name.endswith("_int.h") and target.parent != file.parent:
-        return f"includes {target}, which is private to its folder"
+    if target.name.endswith("_int.h") and not within(file, str(target.parent)):
+        return f"includes {target}, which is private to its folder and those below it"
     if here != there and not any(within(target, allowed) for allowed in FLOORS[here]):
         return f"{here} may not include {target}: it may use {', '.join(FLOORS[here]) or 'nothing of ours'}"
     mine, its = kern_family(file), kern_family(target)

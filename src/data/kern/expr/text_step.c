@@ -2,7 +2,7 @@
  *
  * Over a dictionary the operation runs once per dictionary value (by evaluating the same operation over the dictionary
  * as a column) and the rows look its result up by code; equality with a literal becomes one comparison of codes. Plain
- * text runs the kernels of text_kern.c over views. A dictionary longer than the column is decoded first.
+ * text runs the kernels of text/kernels.c over views. A dictionary longer than the column is decoded first.
  */
 #include "data/kern/expr/program_int.h"
 #include <string.h>

@@ -1,5 +1,5 @@
 /* FileMetaData for a finished file: schema, row groups, statistics, key-value metadata, column orders. */
-#include "data/format/parquet/encode_int.h"
+#include "data/format/parquet/write/encode_int.h"
 #include <string.h>
 
 static void put_logical(struct pq_out *o, int *last, struct tr_dtype d) {

@@ -8,59 +8,59 @@
 #define R    double
 #define NAME abs_f64
 #define EXPR fabs(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME sqrt_f64
 #define EXPR sqrt(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME exp_f64
 #define EXPR exp(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME log_f64
 #define EXPR log(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME log10_f64
 #define EXPR log10(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME log2_f64
 #define EXPR log2(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME log1p_f64
 #define EXPR log1p(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME floor_f64
 #define EXPR floor(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME ceil_f64
 #define EXPR ceil(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME sin_f64
 #define EXPR sin(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME cos_f64
 #define EXPR cos(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME rint_f64
 #define EXPR rint(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef R
 #define TX   float
 #define R    float
 #define NAME abs_f32
 #define EXPR fabsf(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME sqrt_f32
 #define EXPR sqrtf(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME floor_f32
 #define EXPR floorf(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME ceil_f32
 #define EXPR ceilf(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME rint_f32
 #define EXPR rintf(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef R
 
@@ -69,40 +69,40 @@
 #define R    int8_t
 #define NAME abs_i8
 #define EXPR x < 0 ? -x : x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME not_i8
 #define EXPR ~x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef R
 #define TX   int16_t
 #define R    int16_t
 #define NAME abs_i16
 #define EXPR x < 0 ? -x : x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME not_i16
 #define EXPR ~x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef R
 #define TX   int32_t
 #define R    int32_t
 #define NAME abs_i32
 #define EXPR x < 0 ? 0u - (uint32_t)x : (uint32_t)x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME not_i32
 #define EXPR ~x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef R
 #define TX   int64_t
 #define R    int64_t
 #define NAME abs_i64
 #define EXPR x < 0 ? 0u - (uint64_t)x : (uint64_t)x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME not_i64
 #define EXPR ~x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef R
 
@@ -110,28 +110,28 @@
 #define R    uint8_t
 #define NAME same_8
 #define EXPR x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef R
 #define TX   uint16_t
 #define R    uint16_t
 #define NAME same_16
 #define EXPR x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef R
 #define TX   uint32_t
 #define R    uint32_t
 #define NAME same_32
 #define EXPR x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef R
 #define TX   uint64_t
 #define R    uint64_t
 #define NAME same_64
 #define EXPR x
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef R
 

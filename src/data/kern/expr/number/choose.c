@@ -5,66 +5,66 @@
 #define S          i8
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
-#include "data/kern/expr/choose.tmpl.h"
+#include "data/kern/expr/number/choose.tmpl.h"
 #define T          int16_t
 #define S          i16
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
-#include "data/kern/expr/choose.tmpl.h"
+#include "data/kern/expr/number/choose.tmpl.h"
 #define T          int32_t
 #define S          i32
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
-#include "data/kern/expr/choose.tmpl.h"
+#include "data/kern/expr/number/choose.tmpl.h"
 #define T          uint8_t
 #define S          u8
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
-#include "data/kern/expr/choose.tmpl.h"
+#include "data/kern/expr/number/choose.tmpl.h"
 #define T          uint16_t
 #define S          u16
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
-#include "data/kern/expr/choose.tmpl.h"
+#include "data/kern/expr/number/choose.tmpl.h"
 #define T          uint32_t
 #define S          u32
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
-#include "data/kern/expr/choose.tmpl.h"
+#include "data/kern/expr/number/choose.tmpl.h"
 #define T          uint64_t
 #define S          u64
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
-#include "data/kern/expr/choose.tmpl.h"
+#include "data/kern/expr/number/choose.tmpl.h"
 #define T          int64_t
 #define S          i64
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
-#include "data/kern/expr/choose.tmpl.h"
+#include "data/kern/expr/number/choose.tmpl.h"
 #define T          float
 #define S          f32
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
-#include "data/kern/expr/choose.tmpl.h"
+#include "data/kern/expr/number/choose.tmpl.h"
 #define T          double
 #define S          f64
 #define IS_NULL(x) ((x) != (x))
 #define LESS(x, y) ((x) < (y))
-#include "data/kern/expr/choose.tmpl.h"
+#include "data/kern/expr/number/choose.tmpl.h"
 #define T          int64_t
 #define S          nat
 #define IS_NULL(x) ((x) == TR_NAT)
 #define LESS(x, y) ((x) < (y) && (x) != TR_NAT)
-#include "data/kern/expr/choose.tmpl.h"
+#include "data/kern/expr/number/choose.tmpl.h"
 /* categories: codes */
 #define TX   int32_t
 #define R    uint8_t
 #define NAME isna_code
 #define EXPR x < 0
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME notna_code
 #define EXPR x >= 0
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef R
 

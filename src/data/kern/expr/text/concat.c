@@ -1,6 +1,6 @@
 /* Text + text. A literal beside a dictionary makes a new dictionary; two short dictionaries make one of the pairs that
  * occur; everything else is written row by row. A missing side gives missing. */
-#include "data/kern/expr/text_out_int.h"
+#include "data/kern/expr/text/out_int.h"
 
 enum { MOST_PAIRS = 1 << 20 };
 

@@ -6,45 +6,45 @@
 #define TX       uint8_t
 #define S        b8
 #define IS_FLOAT 0
-#include "data/kern/expr/convert_from.tmpl.h"
+#include "data/kern/expr/number/convert_from.tmpl.h"
 #define TX       int8_t
 #define S        i8
 #define IS_FLOAT 0
-#include "data/kern/expr/convert_from.tmpl.h"
+#include "data/kern/expr/number/convert_from.tmpl.h"
 #define TX       int16_t
 #define S        i16
 #define IS_FLOAT 0
-#include "data/kern/expr/convert_from.tmpl.h"
+#include "data/kern/expr/number/convert_from.tmpl.h"
 #define TX       int32_t
 #define S        i32
 #define LEAST    INT32_MIN
 #define IS_FLOAT 0
-#include "data/kern/expr/convert_from.tmpl.h"
+#include "data/kern/expr/number/convert_from.tmpl.h"
 #define TX       int64_t
 #define S        i64
 #define LEAST    INT64_MIN
 #define IS_FLOAT 0
-#include "data/kern/expr/convert_from.tmpl.h"
+#include "data/kern/expr/number/convert_from.tmpl.h"
 #define TX       uint16_t
 #define S        u16
 #define IS_FLOAT 0
-#include "data/kern/expr/convert_from.tmpl.h"
+#include "data/kern/expr/number/convert_from.tmpl.h"
 #define TX       uint32_t
 #define S        u32
 #define IS_FLOAT 0
-#include "data/kern/expr/convert_from.tmpl.h"
+#include "data/kern/expr/number/convert_from.tmpl.h"
 #define TX       uint64_t
 #define S        u64
 #define IS_FLOAT 0
-#include "data/kern/expr/convert_from.tmpl.h"
+#include "data/kern/expr/number/convert_from.tmpl.h"
 #define TX       float
 #define S        f32
 #define IS_FLOAT 1
-#include "data/kern/expr/convert_from.tmpl.h"
+#include "data/kern/expr/number/convert_from.tmpl.h"
 #define TX       double
 #define S        f64
 #define IS_FLOAT 1
-#include "data/kern/expr/convert_from.tmpl.h"
+#include "data/kern/expr/number/convert_from.tmpl.h"
 
 #define TX          float
 #define R           int8_t
@@ -52,49 +52,49 @@
 #define LOW         -129.0
 #define HIGH        128.0
 #define IS_UNSIGNED 0
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           int16_t
 #define NAME        checked_i16_f32
 #define LOW         -32769.0
 #define HIGH        32768.0
 #define IS_UNSIGNED 0
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           int32_t
 #define NAME        checked_i32_f32
 #define LOW         -2147483649.0
 #define HIGH        2147483648.0
 #define IS_UNSIGNED 0
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           int64_t
 #define NAME        checked_i64_f32
 #define LOW         -9223372036854775809.0
 #define HIGH        9223372036854775808.0
 #define IS_UNSIGNED 0
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           uint8_t
 #define NAME        checked_u8_f32
 #define LOW         -1.0
 #define HIGH        256.0
 #define IS_UNSIGNED 1
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           uint16_t
 #define NAME        checked_u16_f32
 #define LOW         -1.0
 #define HIGH        65536.0
 #define IS_UNSIGNED 1
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           uint32_t
 #define NAME        checked_u32_f32
 #define LOW         -1.0
 #define HIGH        4294967296.0
 #define IS_UNSIGNED 1
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           uint64_t
 #define NAME        checked_u64_f32
 #define LOW         -1.0
 #define HIGH        18446744073709551616.0
 #define IS_UNSIGNED 1
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #undef TX
 #define TX          double
 #define R           int8_t
@@ -102,49 +102,49 @@
 #define LOW         -129.0
 #define HIGH        128.0
 #define IS_UNSIGNED 0
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           int16_t
 #define NAME        checked_i16_f64
 #define LOW         -32769.0
 #define HIGH        32768.0
 #define IS_UNSIGNED 0
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           int32_t
 #define NAME        checked_i32_f64
 #define LOW         -2147483649.0
 #define HIGH        2147483648.0
 #define IS_UNSIGNED 0
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           int64_t
 #define NAME        checked_i64_f64
 #define LOW         -9223372036854775809.0
 #define HIGH        9223372036854775808.0
 #define IS_UNSIGNED 0
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           uint8_t
 #define NAME        checked_u8_f64
 #define LOW         -1.0
 #define HIGH        256.0
 #define IS_UNSIGNED 1
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           uint16_t
 #define NAME        checked_u16_f64
 #define LOW         -1.0
 #define HIGH        65536.0
 #define IS_UNSIGNED 1
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           uint32_t
 #define NAME        checked_u32_f64
 #define LOW         -1.0
 #define HIGH        4294967296.0
 #define IS_UNSIGNED 1
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #define R           uint64_t
 #define NAME        checked_u64_f64
 #define LOW         -1.0
 #define HIGH        18446744073709551616.0
 #define IS_UNSIGNED 1
-#include "data/kern/expr/checked.tmpl.h"
+#include "data/kern/expr/number/checked.tmpl.h"
 #undef TX
 
 #define FROM(s)                                                                                                    \

@@ -7,30 +7,30 @@
 #define ANY_DAY    1
 #define NAME       CAT(hour_, U)
 #define EXPR       in_day / (PER_SECOND * 3600)
-#include "data/kern/expr/time_part.tmpl.h"
+#include "data/kern/expr/time/part.tmpl.h"
 #define NAME CAT(minute_, U)
 #define EXPR in_day / (PER_SECOND * 60) % 60
-#include "data/kern/expr/time_part.tmpl.h"
+#include "data/kern/expr/time/part.tmpl.h"
 #define NAME CAT(second_, U)
 #define EXPR in_day / PER_SECOND % 60
-#include "data/kern/expr/time_part.tmpl.h"
+#include "data/kern/expr/time/part.tmpl.h"
 #define NAME CAT(microsecond_, U)
 #define EXPR in_day % PER_SECOND * 1000000 / PER_SECOND
-#include "data/kern/expr/time_part.tmpl.h"
+#include "data/kern/expr/time/part.tmpl.h"
 #define NAME CAT(nanosecond_, U)
 #define EXPR PER_SECOND == 1000000000 ? in_day % 1000 : 0
-#include "data/kern/expr/time_part.tmpl.h"
+#include "data/kern/expr/time/part.tmpl.h"
 #undef ANY_DAY
 #define ANY_DAY 1
 #define NAME    CAT(td_seconds_, U)
 #define EXPR    in_day / PER_SECOND
-#include "data/kern/expr/time_part.tmpl.h"
+#include "data/kern/expr/time/part.tmpl.h"
 #define NAME CAT(td_microseconds_, U)
 #define EXPR in_day % PER_SECOND * 1000000 / PER_SECOND
-#include "data/kern/expr/time_part.tmpl.h"
+#include "data/kern/expr/time/part.tmpl.h"
 #define NAME CAT(td_nanoseconds_, U)
 #define EXPR PER_SECOND == 1000000000 ? in_day % 1000 : 0
-#include "data/kern/expr/time_part.tmpl.h"
+#include "data/kern/expr/time/part.tmpl.h"
 #undef ANY_DAY
 #undef R
 #undef MARK
@@ -39,7 +39,7 @@
 #define MARK    INT64_MIN
 #define NAME    CAT(td_days_, U)
 #define EXPR    q
-#include "data/kern/expr/time_part.tmpl.h"
+#include "data/kern/expr/time/part.tmpl.h"
 #undef ANY_DAY
 #undef R
 #undef MARK

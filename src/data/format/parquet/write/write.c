@@ -5,7 +5,7 @@
  * followed and the mode of a replaced file is kept, as if it had been written in place. Only where the folder takes no
  * new file, or the target is no regular file, is it written directly.
  */
-#include "data/format/parquet/encode_int.h"
+#include "data/format/parquet/write/encode_int.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -1,7 +1,7 @@
 /* Parts of dates: year, month, … of datetimes, days, seconds, … of timedeltas, and datetimes assembled from parts. The
  * parts are int32 (days: int64) in which the least value marks NaT. */
 #include "data/kern/expr/civil_int.h"
-#include "data/kern/expr/time_int.h"
+#include "data/kern/expr/time/time_int.h"
 
 static inline int32_t day_of_year(int32_t days) {
   return days - tr_days_from_civil(tr_civil_from_days(days).year, 1, 1) + 1;
@@ -49,53 +49,53 @@ static bool days_of(const int64_t *a, int64_t n, int64_t per_day, int32_t *days,
 #define MARK INT32_MIN
 #define NAME part_year
 #define EXPR tr_civil_from_days(days).year
-#include "data/kern/expr/civil_part.tmpl.h"
+#include "data/kern/expr/time/civil_part.tmpl.h"
 #define NAME part_month
 #define EXPR tr_civil_from_days(days).month
-#include "data/kern/expr/civil_part.tmpl.h"
+#include "data/kern/expr/time/civil_part.tmpl.h"
 #define NAME part_day
 #define EXPR tr_civil_from_days(days).day
-#include "data/kern/expr/civil_part.tmpl.h"
+#include "data/kern/expr/time/civil_part.tmpl.h"
 #define NAME part_dayofweek
 #define EXPR tr_day_of_week(days)
-#include "data/kern/expr/civil_part.tmpl.h"
+#include "data/kern/expr/time/civil_part.tmpl.h"
 #define NAME part_dayofyear
 #define EXPR day_of_year(days)
-#include "data/kern/expr/civil_part.tmpl.h"
+#include "data/kern/expr/time/civil_part.tmpl.h"
 #define NAME part_quarter
 #define EXPR (tr_civil_from_days(days).month + 2) / 3
-#include "data/kern/expr/civil_part.tmpl.h"
+#include "data/kern/expr/time/civil_part.tmpl.h"
 #define NAME part_days_in_month
 #define EXPR days_in_month(days)
-#include "data/kern/expr/civil_part.tmpl.h"
+#include "data/kern/expr/time/civil_part.tmpl.h"
 #undef R
 #undef MARK
 #define R    uint8_t
 #define MARK 0
 #define NAME part_is_leap_year
 #define EXPR tr_is_leap(tr_civil_from_days(days).year)
-#include "data/kern/expr/civil_part.tmpl.h"
+#include "data/kern/expr/time/civil_part.tmpl.h"
 #define NAME part_is_month_start
 #define EXPR tr_civil_from_days(days).day == 1
-#include "data/kern/expr/civil_part.tmpl.h"
+#include "data/kern/expr/time/civil_part.tmpl.h"
 #define NAME part_is_month_end
 #define EXPR is_month_end(days)
-#include "data/kern/expr/civil_part.tmpl.h"
+#include "data/kern/expr/time/civil_part.tmpl.h"
 #undef R
 #undef MARK
 
 #define U          s
 #define PER_SECOND INT64_C(1)
-#include "data/kern/expr/time_unit.tmpl.h"
+#include "data/kern/expr/time/unit.tmpl.h"
 #define U          ms
 #define PER_SECOND INT64_C(1000)
-#include "data/kern/expr/time_unit.tmpl.h"
+#include "data/kern/expr/time/unit.tmpl.h"
 #define U          us
 #define PER_SECOND INT64_C(1000000)
-#include "data/kern/expr/time_unit.tmpl.h"
+#include "data/kern/expr/time/unit.tmpl.h"
 #define U          ns
 #define PER_SECOND INT64_C(1000000000)
-#include "data/kern/expr/time_unit.tmpl.h"
+#include "data/kern/expr/time/unit.tmpl.h"
 
 #define ALL(f) \
   { f, f, f, f }

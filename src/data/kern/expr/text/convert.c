@@ -3,7 +3,7 @@
  * needs. Missing stays missing. */
 #include "base/float_text.h"
 #include "data/kern/expr/civil_int.h"
-#include "data/kern/expr/text_out_int.h"
+#include "data/kern/expr/text/out_int.h"
 
 enum { ROOM = 64 };
 

@@ -3,8 +3,8 @@
  */
 #include "base/float_text.h"
 #include "data/kern/expr/eval_int.h"
+#include "data/kern/expr/text/unicode_int.h"
 #include "data/kern/expr/text_int.h"
-#include "data/kern/expr/unicode_int.h"
 #include <string.h>
 
 struct text {

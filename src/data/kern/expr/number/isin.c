@@ -105,59 +105,59 @@ void tr_kern_isin_text(struct tr_call *c) {
 #define W          int64_t
 #define NAME       isin_bool
 #define IS_NULL(x) false
-#include "data/kern/expr/isin.tmpl.h"
+#include "data/kern/expr/number/isin.tmpl.h"
 #define T          int8_t
 #define W          int64_t
 #define NAME       isin_i8
 #define IS_NULL(x) false
-#include "data/kern/expr/isin.tmpl.h"
+#include "data/kern/expr/number/isin.tmpl.h"
 #define T          int16_t
 #define W          int64_t
 #define NAME       isin_i16
 #define IS_NULL(x) false
-#include "data/kern/expr/isin.tmpl.h"
+#include "data/kern/expr/number/isin.tmpl.h"
 #define T          int32_t
 #define W          int64_t
 #define NAME       isin_i32
 #define IS_NULL(x) false
-#include "data/kern/expr/isin.tmpl.h"
+#include "data/kern/expr/number/isin.tmpl.h"
 #define T          int64_t
 #define W          int64_t
 #define NAME       isin_i64
 #define IS_NULL(x) false
-#include "data/kern/expr/isin.tmpl.h"
+#include "data/kern/expr/number/isin.tmpl.h"
 #define T          uint16_t
 #define W          uint64_t
 #define NAME       isin_u16
 #define IS_NULL(x) false
-#include "data/kern/expr/isin.tmpl.h"
+#include "data/kern/expr/number/isin.tmpl.h"
 #define T          uint32_t
 #define W          uint64_t
 #define NAME       isin_u32
 #define IS_NULL(x) false
-#include "data/kern/expr/isin.tmpl.h"
+#include "data/kern/expr/number/isin.tmpl.h"
 #define T          uint64_t
 #define W          uint64_t
 #define NAME       isin_u64
 #define IS_NULL(x) false
-#include "data/kern/expr/isin.tmpl.h"
+#include "data/kern/expr/number/isin.tmpl.h"
 #define T    float
 #define W    int64_t
 #define NAME isin_f32
 #define IS_FLOAT
 #define IS_NULL(x) ((x) != (x))
-#include "data/kern/expr/isin.tmpl.h"
+#include "data/kern/expr/number/isin.tmpl.h"
 #define T    double
 #define W    int64_t
 #define NAME isin_f64
 #define IS_FLOAT
 #define IS_NULL(x) ((x) != (x))
-#include "data/kern/expr/isin.tmpl.h"
+#include "data/kern/expr/number/isin.tmpl.h"
 #define T          int64_t
 #define W          int64_t
 #define NAME       isin_time
 #define IS_NULL(x) ((x) == TR_NAT)
-#include "data/kern/expr/isin.tmpl.h"
+#include "data/kern/expr/number/isin.tmpl.h"
 
 tr_kernel tr_kern_isin_number(struct tr_dtype dtype) {
   static const tr_kernel kernels[TR_F64 + 1] = {isin_bool, isin_i8,  isin_i16, isin_i32, isin_i64, isin_bool,

@@ -1,7 +1,7 @@
 /* Text on its way out. Dictionary arrays are written with their own dictionary (categories all of it, in order; `str`
  * what the rows use, in order of first appearance); plain arrays get one when it pays.
  */
-#include "data/format/parquet/encode_int.h"
+#include "data/format/parquet/write/encode_int.h"
 #include <string.h>
 
 enum { BATCH = 64, PROBE = 16384, MAX_ENTRIES = 1 << 18, MAX_STATS = 4096 };

@@ -1,6 +1,6 @@
 /* Character properties through utf8proc, which pyarrow uses too, in a newer version: code points unassigned in ours,
  * and the few whose case mapping came later, are reported as unknown. Compared over all code points with pyarrow 26. */
-#include "data/kern/expr/unicode_int.h"
+#include "data/kern/expr/text/unicode_int.h"
 #include <utf8proc.h>
 
 int32_t tr_cp_upper(int32_t cp) { return utf8proc_toupper(cp); }

@@ -8,70 +8,70 @@
 #define W        int32_t
 #define S        i8
 #define IS_FLOAT 0
-#include "data/kern/expr/arith_type.tmpl.h"
+#include "data/kern/expr/number/arith_type.tmpl.h"
 #define T        int16_t
 #define U        int32_t
 #define W        int32_t
 #define S        i16
 #define IS_FLOAT 0
-#include "data/kern/expr/arith_type.tmpl.h"
+#include "data/kern/expr/number/arith_type.tmpl.h"
 #define T        int32_t
 #define U        uint32_t
 #define W        uint32_t
 #define S        i32
 #define IS_FLOAT 0
-#include "data/kern/expr/arith_type.tmpl.h"
+#include "data/kern/expr/number/arith_type.tmpl.h"
 #define T        int64_t
 #define U        uint64_t
 #define W        uint64_t
 #define S        i64
 #define IS_FLOAT 0
-#include "data/kern/expr/arith_type.tmpl.h"
+#include "data/kern/expr/number/arith_type.tmpl.h"
 #define T        float
 #define U        float
 #define W        float
 #define S        f32
 #define IS_FLOAT 1
-#include "data/kern/expr/arith_type.tmpl.h"
+#include "data/kern/expr/number/arith_type.tmpl.h"
 #define T        double
 #define U        double
 #define W        double
 #define S        f64
 #define IS_FLOAT 1
-#include "data/kern/expr/arith_type.tmpl.h"
+#include "data/kern/expr/number/arith_type.tmpl.h"
 
 #define T         int8_t
 #define S         i8
 #define IS_SIGNED 1
-#include "data/kern/expr/division.tmpl.h"
+#include "data/kern/expr/number/division.tmpl.h"
 #define T         int16_t
 #define S         i16
 #define IS_SIGNED 1
-#include "data/kern/expr/division.tmpl.h"
+#include "data/kern/expr/number/division.tmpl.h"
 #define T         int32_t
 #define S         i32
 #define IS_SIGNED 1
-#include "data/kern/expr/division.tmpl.h"
+#include "data/kern/expr/number/division.tmpl.h"
 #define T         int64_t
 #define S         i64
 #define IS_SIGNED 1
-#include "data/kern/expr/division.tmpl.h"
+#include "data/kern/expr/number/division.tmpl.h"
 #define T         uint8_t
 #define S         u8
 #define IS_SIGNED 0
-#include "data/kern/expr/division.tmpl.h"
+#include "data/kern/expr/number/division.tmpl.h"
 #define T         uint16_t
 #define S         u16
 #define IS_SIGNED 0
-#include "data/kern/expr/division.tmpl.h"
+#include "data/kern/expr/number/division.tmpl.h"
 #define T         uint32_t
 #define S         u32
 #define IS_SIGNED 0
-#include "data/kern/expr/division.tmpl.h"
+#include "data/kern/expr/number/division.tmpl.h"
 #define T         uint64_t
 #define S         u64
 #define IS_SIGNED 0
-#include "data/kern/expr/division.tmpl.h"
+#include "data/kern/expr/number/division.tmpl.h"
 
 /* numpy's npy_divmod. */
 static inline double mod_slow(double a, double b) {
@@ -212,12 +212,12 @@ static void floordiv_f32(struct tr_call *c) {
 #define R    float
 #define NAME mod_f32
 #define EXPR mod_f32_1(x, y)
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #undef R
 #define R    double
 #define NAME floordiv_f64_f32
 #define EXPR (double)floordiv_f32_1(x, y)
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #undef TX
 #undef TY
 #undef R
@@ -227,16 +227,16 @@ static void floordiv_f32(struct tr_call *c) {
 #define R    uint8_t
 #define NAME or_u8
 #define EXPR x | y
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME and_u8
 #define EXPR x &y
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME xor_u8
 #define EXPR x ^ y
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME not_bool
 #define EXPR x ^ 1
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef TY
 #undef R
@@ -245,13 +245,13 @@ static void floordiv_f32(struct tr_call *c) {
 #define R    uint64_t
 #define NAME or_u64
 #define EXPR x | y
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME and_u64
 #define EXPR x &y
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME xor_u64
 #define EXPR x ^ y
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #undef TX
 #undef TY
 #undef R

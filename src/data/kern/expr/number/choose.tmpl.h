@@ -21,21 +21,21 @@ static void CAT(where_, S)(struct tr_call *c) {
 #define R    T
 #define NAME CAT(fillna_, S)
 #define EXPR IS_NULL(x) ? y : x
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME CAT(clip_lower_, S)
 #define EXPR LESS(x, y) ? y : x
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME CAT(clip_upper_, S)
 #define EXPR LESS(y, x) ? y : x
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #undef R
 #define R    uint8_t
 #define NAME CAT(isna_, S)
 #define EXPR IS_NULL(x)
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #define NAME CAT(notna_, S)
 #define EXPR !(IS_NULL(x))
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef R
 #undef TX
 #undef TY

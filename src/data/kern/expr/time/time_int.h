@@ -1,4 +1,4 @@
-/* Times; see time.c and time_parts.c. */
+/* Times; see time.c and parts.c. */
 #pragma once
 #include "data/kern/expr/eval_int.h"
 

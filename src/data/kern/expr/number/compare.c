@@ -10,7 +10,7 @@
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 #define TX  int16_t
 #define TY  int16_t
 #define S   i16
@@ -19,7 +19,7 @@
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 #define TX  int32_t
 #define TY  int32_t
 #define S   i32
@@ -28,7 +28,7 @@
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 #define TX  int64_t
 #define TY  int64_t
 #define S   i64
@@ -37,7 +37,7 @@
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 #define TX  uint8_t
 #define TY  uint8_t
 #define S   u8
@@ -46,7 +46,7 @@
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 #define TX  uint16_t
 #define TY  uint16_t
 #define S   u16
@@ -55,7 +55,7 @@
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 #define TX  uint32_t
 #define TY  uint32_t
 #define S   u32
@@ -64,7 +64,7 @@
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 #define TX  uint64_t
 #define TY  uint64_t
 #define S   u64
@@ -73,7 +73,7 @@
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 #define TX  float
 #define TY  float
 #define S   f32
@@ -82,7 +82,7 @@
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 #define TX  double
 #define TY  double
 #define S   f64
@@ -91,7 +91,7 @@
 #define LE_ x <= y
 #define GT_ x > y
 #define GE_ x >= y
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 #define TX  int64_t
 #define TY  uint64_t
 #define S   iu
@@ -100,7 +100,7 @@
 #define LE_ x < 0 || (uint64_t)x <= y
 #define GT_ x >= 0 && (uint64_t)x > y
 #define GE_ x >= 0 && (uint64_t)x >= y
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 /* times: NaT is the least int64 */
 #define TX  int64_t
 #define TY  int64_t
@@ -110,7 +110,7 @@
 #define LE_ (x <= y) & (x != TR_NAT)
 #define GT_ (x > y) & (y != TR_NAT)
 #define GE_ (x >= y) & (y != TR_NAT)
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 
 /* Times of different units: state = the two factors that bring them to the finer one. */
 #define X_  ((__int128)x * ((const int64_t *)c->state)[0])
@@ -123,7 +123,7 @@
 #define LE_ X_ <= Y_ &&x != TR_NAT &&y != TR_NAT
 #define GT_ X_ > Y_ &&x != TR_NAT &&y != TR_NAT
 #define GE_ X_ >= Y_ &&x != TR_NAT &&y != TR_NAT
-#include "data/kern/expr/compare_type.tmpl.h"
+#include "data/kern/expr/number/compare_type.tmpl.h"
 
 #define ROW(op) \
   { op##_u8, op##_i8, op##_i16, op##_i32, op##_i64, op##_u8, op##_u16, op##_u32, op##_u64, op##_f32, op##_f64 }

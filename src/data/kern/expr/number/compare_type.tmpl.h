@@ -5,22 +5,22 @@
 #define R          uint8_t
 #define NAME       CAT(eq_, S)
 #define EXPR       EQ_
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME CAT(ne_, S)
 #define EXPR !(EQ_)
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME CAT(lt_, S)
 #define EXPR LT_
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME CAT(le_, S)
 #define EXPR LE_
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME CAT(gt_, S)
 #define EXPR GT_
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME CAT(ge_, S)
 #define EXPR GE_
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #undef R
 #undef TX
 #undef TY

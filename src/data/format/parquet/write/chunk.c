@@ -1,5 +1,5 @@
 /* One column chunk: dictionary page and version 1 data pages of at most 65536 rows, about a megabyte each. */
-#include "data/format/parquet/encode_int.h"
+#include "data/format/parquet/write/encode_int.h"
 #include <string.h>
 
 enum { PAGE_ROWS = 65536, PAGE_BYTES = 1 << 20, MIN_RUN = 32 };

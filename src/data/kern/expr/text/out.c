@@ -1,4 +1,4 @@
-#include "data/kern/expr/text_out_int.h"
+#include "data/kern/expr/text/out_int.h"
 
 enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 4 << 20 };
 

@@ -1,34 +1,34 @@
 /* Fixed-width values on their way out: widened to the physical type, missing ones left out, least and largest found,
  * and put into a dictionary when there are few distinct ones.
  */
-#include "data/format/parquet/encode_int.h"
+#include "data/format/parquet/write/encode_int.h"
 #include <math.h>
 #include <string.h>
 
 #define NAME     range_i32
 #define T        int32_t
 #define IS_FLOAT 0
-#include "data/format/parquet/write_fixed.tmpl.h"
+#include "data/format/parquet/write/fixed.tmpl.h"
 #define NAME     range_u32
 #define T        uint32_t
 #define IS_FLOAT 0
-#include "data/format/parquet/write_fixed.tmpl.h"
+#include "data/format/parquet/write/fixed.tmpl.h"
 #define NAME     range_i64
 #define T        int64_t
 #define IS_FLOAT 0
-#include "data/format/parquet/write_fixed.tmpl.h"
+#include "data/format/parquet/write/fixed.tmpl.h"
 #define NAME     range_u64
 #define T        uint64_t
 #define IS_FLOAT 0
-#include "data/format/parquet/write_fixed.tmpl.h"
+#include "data/format/parquet/write/fixed.tmpl.h"
 #define NAME     range_f32
 #define T        float
 #define IS_FLOAT 1
-#include "data/format/parquet/write_fixed.tmpl.h"
+#include "data/format/parquet/write/fixed.tmpl.h"
 #define NAME     range_f64
 #define T        double
 #define IS_FLOAT 1
-#include "data/format/parquet/write_fixed.tmpl.h"
+#include "data/format/parquet/write/fixed.tmpl.h"
 
 enum { MAX_ENTRIES = 131072, MAX_RANGE = 1 << 20, PROBE = 16384 };
 

@@ -6,17 +6,17 @@
 #define R          T
 #define NAME       CAT(add_, S)
 #define EXPR       (U) x + (U)y
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME CAT(sub_, S)
 #define EXPR (U) x - (U)y
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME CAT(mul_, S)
 #define EXPR (W) x *(W)y
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #if IS_FLOAT
 #define NAME CAT(truediv_, S)
 #define EXPR x / y
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #endif
 #define NAME CAT(neg_, S)
 #if IS_FLOAT
@@ -24,7 +24,7 @@
 #else
 #define EXPR (U)0 - (U)x
 #endif
-#include "data/kern/expr/unary.tmpl.h"
+#include "data/kern/expr/number/unary.tmpl.h"
 #undef TX
 #undef TY
 #undef R

@@ -1,8 +1,8 @@
 /* Text from text. Over a dictionary the operation runs once per value and the result is made distinct again; plain text
  * is cut out of the heaps it lies in where possible (strip, slice, get share the input's heaps), else written anew. All
  * positions and widths are in code points; case and classes are pyarrow's (unicode.c). */
-#include "data/kern/expr/text_out_int.h"
-#include "data/kern/expr/unicode_int.h"
+#include "data/kern/expr/text/out_int.h"
+#include "data/kern/expr/text/unicode_int.h"
 
 struct make {
   const struct tr_expr *e;

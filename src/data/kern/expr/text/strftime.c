@@ -1,7 +1,7 @@
 /* Text from datetimes: names of days and months as dictionary codes, and strftime for the formats whose meaning does
  * not depend on a locale. */
 #include "data/kern/expr/civil_int.h"
-#include "data/kern/expr/text_out_int.h"
+#include "data/kern/expr/text/out_int.h"
 
 static const char *const day_names[] = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"};
 static const char *const month_names[] = {"January", "February", "March",     "April",   "May",      "June",

@@ -4,8 +4,8 @@
  * (?: ), * + ? {m,n} and their lazy forms, [...] of plain characters and ranges, and \d \w \s \b and their negations as
  * long as the text is ASCII. Everything else is left to pandas, when the expression is evaluated. */
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include "data/kern/expr/text/unicode_int.h"
 #include "data/kern/expr/text_int.h"
-#include "data/kern/expr/unicode_int.h"
 #include <ctype.h>
 #include <pcre2.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Arithmetic of datetimes and timedeltas, and rounding down and up. NaT in gives NaT out; a result beyond int64 is
  * reported, for pandas raises then. */
-#include "data/kern/expr/time_int.h"
+#include "data/kern/expr/time/time_int.h"
 
 static inline bool is_nat(int64_t x) { return x == TR_NAT; }
 

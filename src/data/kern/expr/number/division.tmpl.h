@@ -78,10 +78,10 @@ static void CAT(pow_, S)(struct tr_call *c) {
 #define R    double
 #define NAME CAT(floordiv_f64_, S)
 #define EXPR y == 0 ? CAT(by_zero_, S)(x) : (double)CAT(floordiv1_, S)(x, y)
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #define NAME CAT(mod_f64_, S)
 #define EXPR y == 0 ? NAN : (double)CAT(mod1_, S)(x, y)
-#include "data/kern/expr/binary.tmpl.h"
+#include "data/kern/expr/number/binary.tmpl.h"
 #undef TX
 #undef TY
 #undef R

@@ -48,7 +48,7 @@ void pq_written_free(struct pq_written *w);
 TR_MUST_USE enum tr_status pq_encode_chunk(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n,
                                            struct pq_written *out, struct tr_error *err);
 
-/* write_fixed.c */
+/* fixed.c */
 TR_MUST_USE enum tr_status pq_load_fixed(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n,
                                          struct pq_values *v, struct tr_error *err);
 TR_MUST_USE enum tr_status pq_fixed_stats(const struct pq_target *t, const struct pq_values *v, struct pq_written *w,
@@ -56,7 +56,7 @@ TR_MUST_USE enum tr_status pq_fixed_stats(const struct pq_target *t, const struc
 /* Sets v->ids when a dictionary pays; its values, physical, go to `dictionary`. */
 TR_MUST_USE enum tr_status pq_fixed_dictionary(struct pq_encoder *e, const struct pq_target *t, struct pq_values *v,
                                                struct pq_written *w, struct pq_out *dictionary, struct tr_error *err);
-/* write_text.c: the same for text; dictionary as PLAIN texts. */
+/* text.c: the same for text; dictionary as PLAIN texts. */
 TR_MUST_USE enum tr_status pq_load_text(struct pq_encoder *e, const struct pq_target *t, int64_t first, int64_t n,
                                         struct pq_values *v, struct pq_out *dictionary, struct pq_written *w,
                                         struct tr_error *err);
@@ -66,7 +66,7 @@ static inline const struct tr_view *pq_row_view(const struct pq_values *v, int64
 }
 void pq_put_text(struct pq_out *o, const struct tr_array *heaps_of, const struct tr_view *v);
 
-/* write_footer.c */
+/* footer.c */
 struct pq_footer {
   const struct pq_target *targets;
   int n_cols, n_row_groups, codec_id;
