@@ -1,5 +1,5 @@
-/* Plans as text for Python, and running a plan through its text: a test configuration that finds what the text loses.
- */
+/* Plans as text for Python, and running a plan detached and through its text: a test configuration that
+ * finds what travelling loses. */
 #include "bindings.h"
 #include "data/kern/group/group.h"
 #include "meta/plan/codec.h"
@@ -54,15 +54,20 @@ static PyObject *decode_plan(PyObject *self, PyObject *args) {
 enum tr_status tr_client_run_decoded(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, struct tr_frame **out,
                                      struct tr_error *err) {
   char *text = NULL;
-  struct tr_rel **sources = NULL, *copy = NULL;
+  struct tr_rel **sources = NULL, *detached = NULL, *copy = NULL;
+  struct tr_frame *result = NULL;
   int n = 0;
   enum tr_status st;
   *out = NULL;
-  TR_GOTO(st, tr_plan_encode(r, &text, &sources, &n, err));
+  TR_GOTO(st, tr_exec_detach(r, need, &detached, err));
+  TR_GOTO(st, tr_plan_encode(detached, &text, &sources, &n, err));
   TR_GOTO(st, tr_plan_decode(text, (int64_t)strlen(text), NULL, sources, n, &copy, err));
-  st = tr_exec_run(ctx, copy, need, out, err);
+  TR_GOTO(st, tr_exec_run(ctx, copy, NULL, &result, err));
+  st = tr_exec_attach(r, need, result, out, err);
 done:
+  tr_frame_unref(result);
   tr_rel_unref(copy);
+  tr_rel_unref(detached);
   tr_plan_sources_free(sources, n);
   free(text);
   return st;

@@ -247,6 +247,12 @@ enum tr_status tr_exec_run(struct tr_ctx *ctx, struct tr_rel *r, const bool *nee
   return st;
 }
 
+void tr_exec_keep(struct tr_rel *r, struct tr_frame *f) {
+  tr_exec_lock();
+  if (r->kind != TR_REL_FRAME) keep(r, f);
+  tr_exec_unlock();
+}
+
 void tr_exec_drop_kept(struct tr_rel *r) {
   pthread_mutex_lock(&lock);
   if (r->kept) tr_frame_unref(r->kept);

@@ -34,6 +34,16 @@ TR_MUST_USE enum tr_status tr_exec_run(struct tr_ctx *ctx, struct tr_rel *r, con
 TR_MUST_USE enum tr_status tr_exec_explain(struct tr_rel *r, const bool *need,
                                            const char *(*fn_name)(int item_kind, int fn), char **text,
                                            struct tr_error *err);
+/* What a run of columns `need` (NULL = all) of r would compute, as a rewritten plan that shares no leaf with this
+ * process' results: its root has exactly the needed columns, in order; what is at hand, and every frame, is a FRAME
+ * leaf of which unneeded columns are gaps (NULL). It can be encoded and run elsewhere. */
+TR_MUST_USE enum tr_status tr_exec_detach(struct tr_rel *r, const bool *need, struct tr_rel **out,
+                                          struct tr_error *err);
+/* Gives the frame that tr_exec_run would have given, from the detached plan's result (borrowed), and keeps it on r. */
+TR_MUST_USE enum tr_status tr_exec_attach(struct tr_rel *r, const bool *need, const struct tr_frame *result,
+                                          struct tr_frame **out, struct tr_error *err);
+/* Keeps a frame (borrowed; gaps allowed) on r as its result, together with columns kept before. */
+void tr_exec_keep(struct tr_rel *r, struct tr_frame *f);
 /* Drops what is kept on r (memory pressure, tests). */
 void tr_exec_drop_kept(struct tr_rel *r);
 /* Whether all columns `need` of r are at hand without work. */

@@ -80,7 +80,7 @@ static enum tr_status push_below(const struct tr_conjuncts *c, const struct tr_r
   if (!inputs) return tr_fail_memory(err, sizeof *inputs * in->n_inputs);
   TR_GOTO(st, tr_opt_join_conjuncts(c, true, subst, &moved, err));
   for (int k = 0; k < in->n_inputs; k++) TR_GOTO(st, tr_opt_make_filter(in->inputs[k], moved, &inputs[k], err));
-  TR_GOTO(st, tr_opt_remake(in, inputs, NULL, &made, err));
+  TR_GOTO(st, tr_rel_remake(in, inputs, NULL, &made, err));
   st = tr_opt_keep_rest(c, made, out, err);
 done:
   for (int k = 0; k < in->n_inputs; k++) tr_rel_unref(inputs[k]);

@@ -117,7 +117,7 @@ static enum tr_status push_into(struct sides *s, int side, const struct tr_conju
   TR_GOTO(st, for_other_side(s, side, c, &echo, err));
   TR_GOTO(st, filtered(s->join->inputs[side], moved, &inputs[side], err));
   TR_GOTO(st, filtered(s->join->inputs[!side], echo, &inputs[!side], err));
-  TR_GOTO(st, tr_opt_remake(s->join, inputs, NULL, &made, err));
+  TR_GOTO(st, tr_rel_remake(s->join, inputs, NULL, &made, err));
   st = tr_opt_keep_rest(c, made, out, err);
 done:
   tr_expr_unref(moved);

@@ -29,7 +29,7 @@ static enum tr_status over_new_inputs(const struct tr_opt_plan *p, int i, struct
   struct tr_rel **inputs = r->n_inputs <= 8 ? few : malloc(sizeof *inputs * r->n_inputs);
   if (!inputs) return tr_fail_memory(err, sizeof *inputs * r->n_inputs);
   for (int k = 0; k < r->n_inputs; k++) inputs[k] = map[tr_opt_find(p, r->inputs[k])];
-  enum tr_status st = tr_opt_remake(r, inputs, NULL, out, err);
+  enum tr_status st = tr_rel_remake(r, inputs, NULL, out, err);
   if (inputs != few) free(inputs);
   return st;
 }

@@ -47,9 +47,6 @@ void tr_opt_find_unordered(struct tr_opt_plan *p);
 TR_MUST_USE enum tr_status tr_opt_share(struct tr_opt_plan *p, struct tr_rel **map, bool *changed,
                                         struct tr_error *err);
 
-/* The same node over other inputs, and with other expressions when exprs is not NULL. */
-TR_MUST_USE enum tr_status tr_opt_remake(const struct tr_rel *r, struct tr_rel *const *inputs,
-                                         struct tr_expr *const *exprs, struct tr_rel **out, struct tr_error *err);
 TR_MUST_USE enum tr_status tr_opt_make_filter(struct tr_rel *in, struct tr_expr *predicate, struct tr_rel **out,
                                               struct tr_error *err);
 

@@ -78,7 +78,7 @@ enum tr_status tr_opt_step_order(struct tr_opt_plan *p, int i, struct tr_rel **o
     inputs[k] = below_sorts(p, r->inputs[k]);
     any |= inputs[k] != r->inputs[k];
   }
-  enum tr_status st = any ? tr_opt_remake(r, inputs, NULL, out, err) : TR_OK;
+  enum tr_status st = any ? tr_rel_remake(r, inputs, NULL, out, err) : TR_OK;
   free(inputs);
   return st;
 }

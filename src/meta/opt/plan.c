@@ -1,5 +1,5 @@
 /* The annotated plan: nodes in the order they would run, what is needed of each, who reads it, and which dtypes are
- * loose. Also how a node is made again over other inputs. */
+ * loose. */
 #include "base/hash.h"
 #include "meta/opt/opt_int.h"
 #include <stdlib.h>
@@ -151,37 +151,6 @@ void tr_opt_plan_drop(struct tr_opt_plan *p) {
   free(p->nodes);
   free(p->slots);
   *p = (struct tr_opt_plan){0};
-}
-
-enum tr_status tr_opt_remake(const struct tr_rel *r, struct tr_rel *const *inputs, struct tr_expr *const *exprs,
-                             struct tr_rel **out, struct tr_error *err) {
-  struct tr_dtype *dtypes = malloc(sizeof *dtypes * (size_t)(r->n_items + 1));
-  bool *unsettled = malloc((size_t)r->n_items + 1);
-  enum tr_status st = TR_OK;
-  *out = NULL;
-  if (!dtypes || !unsettled) TR_GOTO(st, tr_fail_memory(err, sizeof *dtypes * (size_t)r->n_items));
-  int first = r->n_cols - r->n_items;
-  for (int i = 0; i < r->n_items; i++) {
-    dtypes[i] = r->cols[first + i].dtype;
-    unsettled[i] = r->cols[first + i].unsettled;
-  }
-  struct tr_rel_spec s = {.kind = (enum tr_rel_kind)r->kind,
-                          .inputs = inputs,
-                          .n_inputs = r->n_inputs,
-                          .exprs = exprs ? exprs : r->exprs,
-                          .n_exprs = r->n_exprs,
-                          .n_keys = r->n_keys,
-                          .items = r->items,
-                          .n_items = r->n_items,
-                          .item_dtypes = dtypes,
-                          .item_unsettled = unsettled,
-                          .descending = r->descending,
-                          .opt = r->opt};
-  st = tr_rel_make(&s, out, err);
-done:
-  free(dtypes);
-  free(unsettled);
-  return st;
 }
 
 enum tr_status tr_opt_make_filter(struct tr_rel *in, struct tr_expr *predicate, struct tr_rel **out,

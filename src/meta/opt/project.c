@@ -48,7 +48,7 @@ static enum tr_status fuse(const struct tr_opt_node *node, const struct tr_rel *
     if (node->need[i]) TR_GOTO(st, tr_expr_substitute(r->exprs[i], inner->exprs, &exprs[i], err));
     else TR_GOTO(st, placeholder(r->cols[i].dtype, &exprs[i], err));
   }
-  st = tr_opt_remake(r, inner->inputs, exprs, out, err);
+  st = tr_rel_remake(r, inner->inputs, exprs, out, err);
 done:
   for (int i = 0; i < r->n_exprs; i++) tr_expr_unref(exprs[i]);
   free(exprs);

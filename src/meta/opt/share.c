@@ -102,7 +102,7 @@ static enum tr_status build(const struct classes *c, int class, struct tr_rel **
     same &= inputs[k] == r->inputs[k];
   }
   if (st == TR_OK && same) built[class] = tr_rel_ref(r);
-  else if (st == TR_OK) st = tr_opt_remake(r, inputs, NULL, &built[class], err);
+  else if (st == TR_OK) st = tr_rel_remake(r, inputs, NULL, &built[class], err);
   if (inputs != few) free(inputs);
   return st;
 }

@@ -89,7 +89,7 @@ static enum tr_status over_project(const struct tr_rel *slice, const struct tr_o
     else exprs[i] = tr_expr_ref(r->exprs[i]);
   }
   TR_GOTO(st, make_slice(r->inputs[0], slice->opt.start, slice->opt.stop, slice->opt.step, &few, err));
-  st = tr_opt_remake(r, &few, exprs, out, err);
+  st = tr_rel_remake(r, &few, exprs, out, err);
 done:
   tr_rel_unref(few);
   for (int i = 0; i < r->n_exprs; i++) tr_expr_unref(exprs[i]);
@@ -104,7 +104,7 @@ static enum tr_status over_zip(const struct tr_rel *slice, const struct tr_rel *
   if (!inputs) return tr_fail_memory(err, sizeof *inputs * zip->n_inputs);
   for (int k = 0; k < zip->n_inputs; k++)
     TR_GOTO(st, make_slice(zip->inputs[k], slice->opt.start, slice->opt.stop, slice->opt.step, &inputs[k], err));
-  st = tr_opt_remake(zip, inputs, NULL, out, err);
+  st = tr_rel_remake(zip, inputs, NULL, out, err);
 done:
   for (int k = 0; k < zip->n_inputs; k++) tr_rel_unref(inputs[k]);
   free(inputs);

@@ -91,6 +91,9 @@ struct tr_rel_spec {
 
 /* Makes an inner node; infers columns and row count. TR_ERROR on a malformed spec. */
 TR_MUST_USE enum tr_status tr_rel_make(const struct tr_rel_spec *spec, struct tr_rel **out, struct tr_error *err);
+/* The same inner node over other inputs (as many), and with other expressions when exprs is not NULL. */
+TR_MUST_USE enum tr_status tr_rel_remake(const struct tr_rel *r, struct tr_rel *const *inputs,
+                                         struct tr_expr *const *exprs, struct tr_rel **out, struct tr_error *err);
 /* Makes a leaf over `source` (taken, also on failure). */
 TR_MUST_USE enum tr_status tr_rel_source(enum tr_rel_kind kind, const struct tr_rel_col *cols, int n_cols,
                                          int64_t n_rows, void *source, void (*release)(void *), const char *name,
