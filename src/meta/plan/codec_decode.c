@@ -181,7 +181,7 @@ static enum tr_status charge(struct tr_decoder *d, int64_t n) {
 
 static enum tr_status node_inputs(struct tr_decoder *d, const json_t *o, int no, struct tr_rel_spec *s) {
   int32_t *at;
-  struct tr_rel **inputs;
+  struct tr_rel **inputs = NULL;
   int64_t most = d->limits.list < UINT16_MAX ? d->limits.list : UINT16_MAX, n_cols = 0, rows = 0;
   TR_TRY(numbers(d, o, "inputs", most, no, "node", d->node_used, &at, &s->n_inputs));
   int want = s->kind == TR_REL_JOIN ? 2 : s->kind == TR_REL_CONCAT || s->kind == TR_REL_ZIP ? s->n_inputs : 1;
@@ -208,7 +208,7 @@ static enum tr_status node_inputs(struct tr_decoder *d, const json_t *o, int no,
 
 static enum tr_status node_exprs(struct tr_decoder *d, const json_t *o, struct tr_rel_spec *s) {
   int32_t *at;
-  struct tr_expr **exprs;
+  struct tr_expr **exprs = NULL;
   int64_t n_keys = 0;
   TR_TRY(numbers(d, o, "exprs", d->limits.list, d->n_exprs, "expression", d->expr_used, &at, &s->n_exprs));
   TR_TRY(tr_decode_alloc(d, sizeof *exprs * (size_t)s->n_exprs, &exprs));
@@ -280,9 +280,9 @@ static enum tr_status item(struct tr_decoder *d, const json_t *o, const struct t
 
 static enum tr_status node_items(struct tr_decoder *d, const json_t *o, struct tr_rel_spec *s) {
   const json_t *list;
-  struct tr_item *items;
-  struct tr_dtype *dtypes;
-  bool *unsettled;
+  struct tr_item *items = NULL;
+  struct tr_dtype *dtypes = NULL;
+  bool *unsettled = NULL;
   int n;
   TR_TRY(tr_decode_array(d, o, "items", d->limits.list < d->limits.columns ? d->limits.list : d->limits.columns, &list,
                          &n));
@@ -307,7 +307,7 @@ static enum tr_status node_items(struct tr_decoder *d, const json_t *o, struct t
 
 static enum tr_status node_directions(struct tr_decoder *d, const json_t *o, struct tr_rel_spec *s) {
   const json_t *list;
-  bool *descending;
+  bool *descending = NULL;
   int n;
   TR_TRY(tr_decode_array(d, o, "descending", s->kind == TR_REL_SORT ? s->n_exprs : 0, &list, &n));
   if (s->kind != TR_REL_SORT) return TR_OK;
