@@ -35,10 +35,10 @@ static PyObject *open_parquet(PyObject *self, PyObject *arg) {
   const struct tr_parquet_file *f = s->files[0];
   PyObject *cols = PyTuple_New(f->n_cols);
   for (int i = 0; cols && i < f->n_cols; i++) {
-    PyObject *c = Py_BuildValue("sz", f->cols[i].name,
-                                f->cols[i].supported ? NULL
-                                : f->cols[i].reason  ? f->cols[i].reason
-                                                     : "unsupported type");
+    bool maybe_object = false;
+    for (int k = 0; k < s->n_files; k++) maybe_object |= s->files[k]->cols[i].maybe_object;
+    PyObject *c = Py_BuildValue("szN", f->cols[i].name, tr_parquet_refusal(s->files, s->n_files, i),
+                                PyBool_FromLong(maybe_object));
     if (!c) Py_CLEAR(cols);
     else PyTuple_SET_ITEM(cols, i, c);
   }
@@ -221,7 +221,8 @@ static PyObject *write_csv(PyObject *self, PyObject *args, PyObject *kwargs) {
 
 PyMethodDef tr_client_io_functions[] = {
     {"open_parquet", open_parquet, METH_O,
-     "open_parquet(paths)\n\n(Rel, ((name, None or reason it cannot be read), …), pandas metadata or None). The Rel's "
+     "open_parquet(paths)\n\n(Rel, ((name, None or reason it cannot be read, reading tells whether it is object), …), "
+     "pandas metadata or None). The Rel's "
      "last column is the row number."},
     {"write_parquet", (PyCFunction)(void (*)(void))write_parquet, METH_VARARGS | METH_KEYWORDS,
      "write_parquet(path, frame, names, codec='snappy', pandas_metadata=None, row_group_rows=0)"},

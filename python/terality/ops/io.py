@@ -100,7 +100,7 @@ def read_parquet(
 
 
 def _parquet_table(rel: Any, found: Any, metadata: str | None, wanted: Any, paths: list[str]) -> Table:
-    names = [name for name, _ in found]
+    names = [name for name, _, _ in found]
     if len(set(names)) != len(names):
         raise Fallback("duplicate column names")
     meta = json.loads(metadata) if metadata else {}
@@ -114,11 +114,15 @@ def _parquet_table(rel: Any, found: Any, metadata: str | None, wanted: Any, path
         raise Fallback("columns that the file does not hold")
     if not chosen:
         raise Fallback("no columns")
-    for name, reason in found:
-        if reason is not None and (name in chosen or name in physical):
-            raise Fallback(f"column {name!r}: {reason}")
     _check_metadata(meta, chosen, physical)
     where = {name: i for i, name in enumerate(names)}
+    for name, reason, maybe_object in found:
+        if name not in chosen and name not in physical:
+            continue
+        if reason is not None:
+            raise Fallback(f"column {name!r}: {reason}")
+        if maybe_object:
+            rel.run((where[name],))  # whether pandas has an object column is known only then
     exprs = [_engine.col(rel, where[n]) for n in chosen]
     rows = _rows_of_metadata(rel, meta, physical, ranges, where, len(paths))
     columns = _labels_of_metadata(meta, chosen)

@@ -114,3 +114,16 @@ void tr_parquet_close(struct tr_parquet_file *f) {
   free(in);
   free(f);
 }
+
+const char *tr_parquet_refusal(struct tr_parquet_file *const *files, int n_files, int col) {
+  const struct pq_column *first = &files[0]->internal->columns[col];
+  for (int f = 0; f < n_files; f++) {
+    const struct tr_parquet_column *c = &files[f]->cols[col];
+    const struct pq_column *other = &files[f]->internal->columns[col];
+    if (!c->supported) return c->reason ? c->reason : "unknown type";
+    if (!tr_dtype_eq(first->base, other->base) || first->convert != other->convert ||
+        first->category != other->category)
+      return "files that differ in the column's type";
+  }
+  return NULL;
+}

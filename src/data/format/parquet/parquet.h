@@ -49,6 +49,9 @@ TR_MUST_USE enum tr_status tr_parquet_open(const char *path, struct tr_parquet_f
 /* TR_EXC_OS or TR_EXC_VALUE when the file under the path was changed in place (size or mtime differ) since open. */
 TR_MUST_USE enum tr_status tr_parquet_unchanged(struct tr_parquet_file *f, struct tr_error *err);
 void tr_parquet_close(struct tr_parquet_file *f);
+/* Why reading column `col` of these files together ends in TR_UNSUPPORTED, as far as footers tell; NULL = nothing.
+ * Borrowed from the files. The files have as many columns. */
+const char *tr_parquet_refusal(struct tr_parquet_file *const *files, int n_files, int col);
 
 /* Reads columns cols[0..n_cols) (positions in the file; the same in every file) of n_files files of equal schema, all
  * row groups g of file f for which keep[f] is NULL or keep[f][g] is true, straight into whole columns, row groups and

@@ -59,7 +59,7 @@ static enum tr_status find_units(struct read *r, struct tr_parquet_file *const *
                                  const bool *const *keep, struct tr_error *err) {
   int64_t n = 0;
   for (int f = 0; f < n_files; f++) n += files[f]->n_row_groups;
-  if (n > INT32_MAX) return tr_unsupported(err, "reading %lld row groups at once", (long long)n);
+  if (n > INT32_MAX) return tr_fail(err, TR_EXC_MEMORY, "reading %lld row groups at once", (long long)n);
   r->units_bytes = (size_t)(n + 1) * sizeof *r->units;
   TR_TRY(tr_mem_calloc(r->units_bytes, (void **)&r->units, err));
   for (int f = 0; f < n_files; f++) {
@@ -67,7 +67,7 @@ static enum tr_status find_units(struct read *r, struct tr_parquet_file *const *
       if (keep && keep[f] && !keep[f][g]) continue;
       int64_t rows = files[f]->row_group_rows[g];
       if (rows >= (int64_t)UINT32_MAX - r->n_rows)
-        return tr_unsupported(err, "reading 2^32 rows or more at once from '%s'", files[f]->path);
+        return tr_fail(err, TR_EXC_MEMORY, "reading 2^32 rows or more at once from '%s'", files[f]->path);
       r->units[r->n_units++] = (struct unit){files[f], g, r->n_rows, rows};
       r->n_rows += rows;
     }
@@ -82,17 +82,13 @@ static enum tr_status settle_column(struct column *c, struct tr_parquet_file *co
     if (c->col < 0 || c->col >= files[f]->n_cols)
       return tr_fail(err, TR_EXC_VALUE, "Parquet file '%s' has no column number %d", files[f]->path, c->col);
   }
+  const char *why = tr_parquet_refusal(files, n_files, c->col);
+  if (why)
+    return tr_unsupported(err, "Parquet file '%s', column '%s': %s", files[0]->path, files[0]->cols[c->col].name, why);
   const struct pq_column *p = &files[0]->internal->columns[c->col];
   c->dtype = files[0]->cols[c->col].dtype;
   for (int f = 0; f < n_files; f++) {
     const struct tr_parquet_column *o = &files[f]->cols[c->col];
-    const struct pq_column *q = &files[f]->internal->columns[c->col];
-    if (!o->supported)
-      return tr_unsupported(err, "Parquet file '%s', column '%s': %s", files[f]->path, o->name,
-                            o->reason ? o->reason : "unknown type");
-    if (!tr_dtype_eq(p->base, q->base) || p->convert != q->convert || p->category != q->category)
-      return tr_unsupported(err, "Parquet files '%s' and '%s' differ in the type of column '%s'", files[0]->path,
-                            files[f]->path, o->name);
     if (o->dtype.kind == TR_F64) c->dtype = o->dtype;
     c->maybe_float |= o->maybe_float;
   }

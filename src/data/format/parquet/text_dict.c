@@ -20,7 +20,7 @@ enum tr_status pq_dict_reserve(struct pq_dict *d, int64_t n, struct tr_error *er
   if (n <= d->capacity) return TR_OK;
   int64_t want = d->capacity ? d->capacity * 2 : 64;
   if (want < n) want = n;
-  if (n >= PQ_SLOT_NUMBER) return tr_unsupported(err, "a dictionary of more than 2^28 texts");
+  if (n >= PQ_SLOT_NUMBER) return tr_fail(err, TR_EXC_MEMORY, "a dictionary of more than 2^28 texts");
   if (want > PQ_SLOT_NUMBER) want = PQ_SLOT_NUMBER;
   void *views, *hashes;
   TR_TRY(tr_mem_alloc((size_t)want * sizeof *d->views, &views, err));
@@ -51,7 +51,7 @@ enum tr_status pq_dict_append(struct pq_dict *d, const struct pq_text *t, struct
       TR_TRY(tr_mem_realloc((void **)&d->bytes, (size_t)d->bytes_capacity, (size_t)want, err));
       d->bytes_capacity = want;
     }
-    if (need > INT32_MAX) return tr_unsupported(err, "a text dictionary of more than 2 GiB");
+    if (need > INT32_MAX) return tr_fail(err, TR_EXC_MEMORY, "a text dictionary of more than 2 GiB");
     memcpy(d->bytes + d->n_bytes, t->ptr, (size_t)v.size);
     v.heap = 0;
     v.offset = (int32_t)d->n_bytes;

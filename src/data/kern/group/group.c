@@ -128,7 +128,7 @@ static enum tr_status make(struct maker *m, struct tr_groups *out, struct tr_err
 enum tr_status tr_groups_make(struct tr_ctx *ctx, struct tr_array *const *keys, int n_keys, int64_t n, bool sort,
                               bool dropna, struct tr_groups *out, struct tr_error *err) {
   *out = (struct tr_groups){.n_rows = n};
-  if (n >= (int64_t)TR_NO_ROW) return tr_unsupported(err, "group-by of more than 2^32 - 2 rows");
+  if (n >= (int64_t)TR_NO_ROW) return tr_fail(err, TR_EXC_MEMORY, "group-by of more than 2^32 - 2 rows");
   if (n == 0) {
     TR_TRY(tr_buffer_new(0, &out->ids, err));
     return tr_buffer_new(0, &out->first_row, err);
