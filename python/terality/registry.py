@@ -23,7 +23,7 @@ class Fallback(Exception):
 
 
 class NotNativeError(RuntimeError):
-    """Raised in strict mode instead of letting pandas serve a call."""
+    """Raised in strict mode instead of letting pandas serve a call, or what a lazy result made before needs."""
 
 
 handlers: dict[str, Handler] = {}

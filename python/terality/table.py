@@ -20,10 +20,10 @@ from pandas.core.internals.managers import (
     create_block_manager_from_column_arrays,
 )
 
-from . import _engine
+from . import _engine, settings
 from .dtypes import array_from_pandas, array_to_pandas, category_dtype, engine_name, pandas_dtype
 from .native import Native, set_ingest
-from .registry import Fallback
+from .registry import Fallback, NotNativeError
 
 __all__ = ["Keys", "Range", "Recipe", "Table", "aligned", "table_of_arrays"]
 
@@ -270,7 +270,7 @@ class Table(Native):
         return out
 
     def settled(self) -> Table:
-        """Give this table with every dtype certain, computing it when the data decides (design: execution points)."""
+        """Give this table with every dtype and success certain: computed now where the data decides."""
         return self if all(self._is_sure(e) for e in (*self.exprs, *self.rows.exprs)) else self.fixed()
 
     def fixed(self) -> Table:
@@ -296,8 +296,14 @@ class Table(Native):
         return out
 
     def _is_sure(self, expr: Any) -> bool:
-        """Tell whether an expression's dtype is certain before it is computed."""
-        return not expr.dtype_depends_on_data and not (expr.column >= 0 and self.rel.schema(expr.column)[2])
+        """Tell whether an expression's dtype is certain before it is computed, and that it can be computed.
+
+        In strict mode that includes values that pandas would be asked about in the middle of a run: the call that made
+        the expression is to be blamed.
+        """
+        if expr.dtype_depends_on_data or expr.may_raise or (expr.column >= 0 and self.rel.schema(expr.column)[2]):
+            return False
+        return not (expr.may_refuse and settings.current.mode == "strict")
 
     def computed(self, name: str = "kept") -> Table:
         """Give this table over a node in memory that holds exactly its columns and row labels, computed now."""
@@ -368,6 +374,12 @@ class Table(Native):
         return rel.run(), list(range(len(exprs)))
 
     def materialize(self) -> BlockManager | SingleBlockManager:
+        try:
+            return self._materialize()
+        except Fallback as refusal:
+            raise NotNativeError(f"a lazy result would be served by pandas: {refusal}") from None
+
+    def _materialize(self) -> BlockManager | SingleBlockManager:
         if self.is_frame:
             return self._materialize_frame()
         reference, position = self._owner if self._owner is not None else (None, 0)
@@ -405,7 +417,10 @@ class Table(Native):
 
     def execute(self) -> None:
         """Compute and keep everything in the engine."""
-        table = self.computed()
+        try:
+            table = self.computed()
+        except Fallback as refusal:
+            raise NotNativeError(f"a lazy result would be served by pandas: {refusal}") from None
         self.rel, self.exprs, self.dtypes, self.rows = table.rel, table.exprs, table.dtypes, table.rows
 
     def explain(self) -> str:

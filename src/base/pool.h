@@ -20,6 +20,7 @@ struct tr_ctx {
   _Atomic bool cancelled; /* set by tr_ctx_cancel from any thread */
   bool (*poll)(void *);   /* called now and then on the calling thread; true = cancel. May be NULL */
   void *poll_arg;
+  const struct tr_outside *outside; /* who serves values that the engine refuses: data/kern/expr/eval.h. May be NULL */
 };
 
 /* threads = cores the process may use (TERALITY_THREADS overrides), other fields at their defaults. */

@@ -7,6 +7,7 @@
 #pragma once
 #define PY_SSIZE_T_CLEAN
 #include "data/exec/exec.h"
+#include "data/kern/expr/eval.h"
 #include <Python.h>
 
 struct tr_py_expr {
@@ -35,6 +36,7 @@ struct tr_py_call {
   struct tr_ctx ctx;
   struct tr_error err;
   PyThreadState *saved;
+  struct tr_outside outside; /* what set_outside was given, in the context's words */
 };
 /* Computes r as set_execution says: itself or, under codec=True, what its text decodes to (then nothing is kept on r).
  * Without the GIL. */

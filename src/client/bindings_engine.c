@@ -76,6 +76,43 @@ static bool poll_signals(void *arg) {
   return stop;
 }
 
+static PyObject *outside_function; /* set_outside's; NULL = none */
+
+/* Calls outside_function; gives its Array (new reference) or None, NULL with an exception. */
+static PyObject *ask_python(const struct tr_expr *e, struct tr_array *const *args, const char *why) {
+  PyObject *arrays = PyTuple_New(e->n_args);
+  for (int k = 0; arrays && k < e->n_args; k++) {
+    PyObject *a = tr_client_wrap_array(tr_array_ref(args[k]));
+    if (!a) Py_CLEAR(arrays);
+    else PyTuple_SET_ITEM(arrays, k, a);
+  }
+  if (!arrays) return NULL;
+  return PyObject_CallFunction(outside_function, "sN(LL)zzs", tr_expr_op_name((enum tr_expr_op)e->op), arrays,
+                               (long long)e->params[0], (long long)e->params[1], e->text, e->text2, why);
+}
+
+/* tr_outside.compute. An exception stays set and is what tr_client_raise raises; None is the refusal as it was. */
+static enum tr_status compute_outside(void *arg, const struct tr_expr *e, struct tr_array *const *args, int64_t n_rows,
+                                      const char *why, struct tr_array **out, struct tr_error *err) {
+  struct tr_py_call *call = arg;
+  enum tr_status st = TR_OK;
+  (void)n_rows;
+  PyEval_RestoreThread(call->saved);
+  PyObject *result = outside_function ? ask_python(e, args, why) : Py_NewRef(Py_None);
+  if (!result) st = tr_fail(err, TR_EXC_RUNTIME, "pandas failed");
+  else if (PyObject_TypeCheck(result, &tr_client_array_type)) *out = tr_array_ref(((struct tr_py_array *)result)->a);
+  else st = tr_unsupported(err, "%s", why);
+  Py_XDECREF(result);
+  call->saved = PyEval_SaveThread();
+  return st;
+}
+
+static PyObject *set_outside(PyObject *self, PyObject *function) {
+  (void)self;
+  Py_XSETREF(outside_function, function == Py_None ? NULL : Py_NewRef(function));
+  Py_RETURN_NONE;
+}
+
 void tr_client_begin(struct tr_py_call *call) {
   tr_ctx_init(&call->ctx);
   if (settings.threads > 0) call->ctx.threads = settings.threads;
@@ -84,6 +121,8 @@ void tr_client_begin(struct tr_py_call *call) {
   call->ctx.optimise = !settings.no_optimise;
   call->ctx.poll = poll_signals;
   call->ctx.poll_arg = call;
+  call->outside = (struct tr_outside){compute_outside, call};
+  call->ctx.outside = &call->outside;
   memset(&call->err, 0, sizeof call->err);
   call->saved = PyEval_SaveThread();
 }
@@ -197,6 +236,9 @@ static PyMethodDef engine_functions[] = {
     {"set_execution", (PyCFunction)(void (*)(void))set_execution, METH_VARARGS | METH_KEYWORDS,
      "set_execution(threads=0, morsel_rows=0, hash_zero=False, optimise=True, codec=False)\n\n"
      "How queries run from now on; 0 = default; codec = through the plan's text. For tests."},
+    {"set_outside", set_outside, METH_O,
+     "set_outside(function)\n\nfunction(op, arrays, params, text, text2, why) computes as an Array what the engine "
+     "refuses in the middle of a run; it gives None to leave it refused. None = nobody."},
     {"memory", memory, METH_NOARGS, "memory()\n\nBytes: budget, used and peak of the engine's allocator."},
     {"set_memory_budget", set_memory_budget, METH_O,
      "set_memory_budget(bytes)\n\n0 = default (60 % of the cgroup or machine)."},

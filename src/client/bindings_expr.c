@@ -40,6 +40,16 @@ static PyObject *get_depends(PyObject *self, void *unused) {
   return PyBool_FromLong(expr_of(self)->dtype_depends_on_data);
 }
 
+static PyObject *get_may_raise(PyObject *self, void *unused) {
+  (void)unused;
+  return PyBool_FromLong(expr_of(self)->may_raise);
+}
+
+static PyObject *get_may_refuse(PyObject *self, void *unused) {
+  (void)unused;
+  return PyBool_FromLong(expr_of(self)->may_refuse);
+}
+
 static PyObject *expr_repr(PyObject *self) {
   char buf[2000];
   tr_expr_print(expr_of(self), NULL, buf, sizeof buf);
@@ -78,6 +88,8 @@ static PyGetSetDef expr_getset[] = {{"dtype", get_dtype, NULL, "dtype name", NUL
                                     {"op", get_op, NULL, "operation name", NULL},
                                     {"column", get_column, NULL, "column position of a COL, else -1", NULL},
                                     {"dtype_depends_on_data", get_depends, NULL, "dtype is settled by the data", NULL},
+                                    {"may_raise", get_may_raise, NULL, "pandas raises for some values", NULL},
+                                    {"may_refuse", get_may_refuse, NULL, "some values are left to pandas", NULL},
                                     {NULL, NULL, NULL, NULL, NULL}};
 static PyMethodDef expr_methods[] = {
     {"equals", expr_equals, METH_O, "Same tree."},

@@ -5,6 +5,7 @@ A handler checks that it can do exactly what pandas would; where it cannot, it r
 
 from __future__ import annotations
 
+from .. import outside
 from . import arithmetic, combining, datetimes, grouping, io, ordering, reducing, selecting, shaping, showing, text
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "grouping",
     "io",
     "ordering",
+    "outside",
     "reducing",
     "selecting",
     "shaping",

@@ -46,10 +46,9 @@ def expr_dtype(expr: Any) -> Any:
     return pandas_dtype(expr.dtype)
 
 
-def computed_series(table: Table, expr: Any, name: Any, dtype: Any = None, at_call: bool = False) -> Series:
+def computed_series(table: Table, expr: Any, name: Any, dtype: Any = None) -> Series:
     """Give a lazy Series of an expression; one whose dtype the data decides, or that may fail, is computed now."""
-    out = table.series(expr, expr_dtype(expr) if dtype is None else dtype, name)
-    return result(out.fixed() if at_call else out.settled())
+    return result(table.series(expr, expr_dtype(expr) if dtype is None else dtype, name).settled())
 
 
 def _named(a: Any, b: Any) -> Any:
@@ -77,8 +76,6 @@ def _check_operands(op: str, args: tuple[Any, Any], right: Any) -> None:
         raise Fallback(f"{op} of {a} and {b}")
     if op in ("AND", "OR", "XOR") and not a == b == "bool":
         raise Fallback(f"{op} of {a} and {b}")
-    if op in ("MUL", "TRUEDIV", "FLOORDIV", "MOD") and (_kind(a) == "timedelta") != (_kind(b) == "timedelta"):
-        raise Fallback(f"{op} of {a} and {b}, which may overflow")
     if op in ("FLOORDIV", "MOD") and b == "bool":
         raise Fallback(f"{op} by bool")
     if (
@@ -90,6 +87,14 @@ def _check_operands(op: str, args: tuple[Any, Any], right: Any) -> None:
         raise Fallback("integer powers that may be negative")
 
 
+def _scalar(value: Any, like: str, op: str) -> Any:
+    """Give a scalar beside a column; pandas computes timedeltas with whole floats as with ints, which is exact."""
+    whole = isinstance(value, (float, np.floating)) and value != 0 and value.is_integer()
+    if whole and like.startswith("timedelta") and op not in COMPARISONS:
+        value = int(value)
+    return literal(value, like, op not in COMPARISONS)
+
+
 def _series_op(op: str, left: Any, right: Any) -> Series:
     """Serve ``left op right``; at least one is a Series."""
     if isinstance(left, Series) and isinstance(right, Series):
@@ -99,16 +104,13 @@ def _series_op(op: str, left: Any, right: Any) -> Series:
     elif isinstance(left, Series):
         table = table_of(left)
         name = left._name
-        args = (table.exprs[0], literal(right, table.exprs[0].dtype, op not in COMPARISONS))
+        args = (table.exprs[0], _scalar(right, table.exprs[0].dtype, op))
     else:
         table = table_of(right)
         name = right._name
-        args = (literal(left, table.exprs[0].dtype, op not in COMPARISONS), table.exprs[0])
+        args = (_scalar(left, table.exprs[0].dtype, op), table.exprs[0])
     _check_operands(op, args, right)
-    made = _engine.op(op, args)
-    return computed_series(
-        table, made, name, at_call=op in ("ADD", "SUB") and _kind(made.dtype) in ("datetime", "timedelta")
-    )
+    return computed_series(table, _engine.op(op, args), name)
 
 
 def _register_series(name: str, op: str) -> None:
@@ -170,11 +172,9 @@ def _register_frame(name: str, op: str) -> None:
             raise Fallback(f"a frame with an operand of type {type(other).__name__}")
 
         def one(expr: Any, _dtype: Any) -> tuple[Any, Any]:
-            other_expr = literal(other, expr.dtype, op not in COMPARISONS)
+            other_expr = _scalar(other, expr.dtype, op)
             _check_operands(op, (other_expr, expr) if swap else (expr, other_expr), other)
             made = _engine.op(op, (other_expr, expr) if swap else (expr, other_expr))
-            if _kind(made.dtype) in ("datetime", "timedelta"):
-                raise Fallback(f"{op} of frames giving {made.dtype}, which may be out of bounds")
             return made, expr_dtype(made)
 
         return map_columns(self, one)

@@ -23,8 +23,6 @@ PARTS = {"year": "DT_YEAR", "month": "DT_MONTH", "day": "DT_DAY", "hour": "DT_HO
 ALIASES = {"weekday": "day_of_week", "dayofweek": "day_of_week", "dayofyear": "day_of_year",
            "daysinmonth": "days_in_month"}  # fmt: skip
 """Names that pandas warns of."""
-MAY_FAIL = ("DT_FLOOR", "DT_CEIL", "TD_TOTAL_SECONDS")
-"""Some values are out of bounds or left to pandas, so these run at the call."""
 TIMEDELTA_PARTS = {
     "days": "TD_DAYS",
     "seconds": "TD_SECONDS",
@@ -37,8 +35,7 @@ def _apply(self: Any, op: str, params: tuple[int, ...] = (), text: str | None = 
     source = self._parent
     table = table_of(source)
     made = _engine.op(op, (table.exprs[0],), params, text)
-    at_call = op in MAY_FAIL or (op == "DT_STRFTIME" and table.exprs[0].dtype != "datetime64[ns]")  # years of 4 digits
-    return finalize(computed_series(table, made, source._name, at_call=at_call), source)
+    return finalize(computed_series(table, made, source._name), source)
 
 
 def _register_part(cls: str, name: str, op: str) -> None:

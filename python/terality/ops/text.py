@@ -12,7 +12,7 @@ from .. import _engine
 from ..dtypes import STR, array_from_pandas
 from ..native import finalize
 from ..registry import Fallback, native
-from .arguments import refuse, result, table_of
+from .arguments import refuse, table_of
 from .arithmetic import computed_series
 
 NONE = -(2**63)
@@ -85,10 +85,7 @@ def contains(self: Any, pat: Any, case: bool = True, flags: int = 0, na: Any = n
         raise Fallback("pat")
     if regex and not any(c in r".^$*+?{}[]\|()" for c in pat):
         regex = False
-    out = _apply(self, "STR_CONTAINS", ((REGEX if regex else 0) | (0 if case else IGNORE_CASE),), pat)
-    if not case or (regex and "\\" in pat):
-        out = finalize(result(table_of(out).fixed()), self._data)  # values outside ASCII are pandas' business
-    return out
+    return _apply(self, "STR_CONTAINS", ((REGEX if regex else 0) | (0 if case else IGNORE_CASE),), pat)
 
 
 def _register_end(name: str, op: str) -> None:

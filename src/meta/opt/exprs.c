@@ -3,21 +3,9 @@
 #include "meta/opt/opt_int.h"
 #include <string.h>
 
-static bool is_whole_number(struct tr_dtype t) { return tr_kind_is_int(t.kind) || t.kind == TR_BOOL; }
+static bool op_may_fail(const struct tr_expr *e) { return tr_expr_outcome(e) == TR_OUTCOME_RAISES; }
 
-static bool op_may_fail(const struct tr_expr *e) {
-  if (e->op == TR_OP_POW) return is_whole_number(e->dtype); /* integers to negative powers */
-  if (e->op != TR_OP_CAST) return false;
-  if (is_whole_number(e->args[0]->dtype)) return false;
-  return !(tr_kind_is_float(e->dtype.kind) && tr_kind_is_float(e->args[0]->dtype.kind));
-}
-
-bool tr_opt_may_fail(const struct tr_expr *e) {
-  if (op_may_fail(e)) return true;
-  for (int i = 0; i < e->n_args; i++)
-    if (tr_opt_may_fail(e->args[i])) return true;
-  return false;
-}
+bool tr_opt_may_fail(const struct tr_expr *e) { return e->may_raise; }
 
 static bool is_row_local(const struct tr_expr *e) {
   if (e->op == TR_OP_ROW_NUMBER || op_may_fail(e)) return false;

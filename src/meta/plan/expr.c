@@ -141,6 +141,12 @@ enum tr_status tr_expr_make(enum tr_expr_op op, struct tr_expr *const *args, int
   e->maybe_null = in.maybe_null;
   e->dtype_depends_on_data = in.depends;
   TR_GOTO(st, copy_params(e, in.params, err));
+  e->may_raise = tr_expr_outcome(e) == TR_OUTCOME_RAISES;
+  e->may_refuse = tr_expr_outcome(e) == TR_OUTCOME_REFUSES;
+  for (int i = 0; i < n_args; i++) {
+    e->may_raise |= e->args[i]->may_raise;
+    e->may_refuse |= e->args[i]->may_refuse;
+  }
   *out = e;
   e = NULL;
 done:

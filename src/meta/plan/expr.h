@@ -48,6 +48,7 @@ struct tr_expr {
    * array's dtype, go on with a COL. As an argument it is only taken by operations whose result does not depend on it
    * (comparison, ISNA, NOTNA, arithmetic that is float64 either way). */
   bool dtype_depends_on_data;
+  bool may_raise, may_refuse; /* the operation or one of its arguments: see tr_expr_outcome */
   struct tr_expr *args[TR_EXPR_MAX_ARGS];
   int32_t column;       /* COL: position in the relation's output */
   struct tr_scalar lit; /* LIT; text owned. Also the fill of STR_PAD etc. */
@@ -99,6 +100,13 @@ struct tr_expr_params {
 TR_MUST_USE enum tr_status tr_expr_make(enum tr_expr_op op, struct tr_expr *const *args, int n_args,
                                         const struct tr_expr_params *params, struct tr_expr **out,
                                         struct tr_error *err);
+/* What values can do to an operation, its arguments given. Where dtypes prove that nothing can happen: SURE. RAISES:
+ * for some values pandas raises, and the engine refuses when it runs; such an expression is an execution point, so that
+ * it is refused at the call. REFUSES: for some values the engine cannot tell pandas' answer, which has the inferred
+ * dtype and is no exception; the expression may stay lazy, for the evaluator asks tr_outside (data/kern/expr/eval.h).
+ */
+enum tr_outcome { TR_OUTCOME_SURE, TR_OUTCOME_REFUSES, TR_OUTCOME_RAISES };
+enum tr_outcome tr_expr_outcome(const struct tr_expr *e);
 struct tr_expr *tr_expr_ref(struct tr_expr *e);
 void tr_expr_unref(struct tr_expr *e);
 /* Name of an op ("ADD"), and the op of a name; -1 when unknown. */

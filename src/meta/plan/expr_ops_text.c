@@ -2,6 +2,8 @@
 #include "meta/plan/expr_int.h"
 #include <string.h>
 
+enum { TR_MOST_PADDED = 1 << 24 }; /* code points; pandas may run out of memory in its own way */
+
 static bool is_lit(const struct tr_expr *e) { return e->op == TR_OP_LIT; }
 
 static enum tr_status infer_str_method(struct tr_infer *in, struct tr_error *err) {
@@ -28,6 +30,10 @@ static enum tr_status infer_str_method(struct tr_infer *in, struct tr_error *err
   case TR_OP_STR_GET: in->maybe_null = true; break;
   case TR_OP_STR_SLICE:
     if (p->params[2] == 0) return tr_infer_refuse(in, err);
+    break;
+  case TR_OP_STR_ZFILL:
+  case TR_OP_STR_PAD:
+    if (p->params[0] > TR_MOST_PADDED) return tr_infer_refuse(in, err);
     break;
   case TR_OP_STR_SPLIT_GET: return tr_unsupported(err, "pandas gives object dtype here");
   default: break;

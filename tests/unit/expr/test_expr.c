@@ -215,6 +215,54 @@ static void errors(void **state) {
   tr_frame_unref(f);
 }
 
+struct answers {
+  int asked;
+  bool declines;
+};
+
+/* Upper case of what it is asked for: its argument unchanged. */
+static enum tr_status answer(void *arg, const struct tr_expr *e, struct tr_array *const *args, int64_t n_rows,
+                             const char *why, struct tr_array **out, struct tr_error *error) {
+  struct answers *a = arg;
+  a->asked++;
+  assert_int_equal(e->op, TR_OP_STR_UPPER);
+  assert_int_equal(args[0]->length, n_rows);
+  assert_non_null(strstr(why, "newer than the engine's tables"));
+  if (a->declines) return tr_unsupported(error, "%s", why);
+  *out = tr_array_ref(args[0]);
+  return TR_OK;
+}
+
+/* A code point that no version of Unicode has assigned yet is left to somebody outside. */
+static void outside(void **state) {
+  (void)state;
+  for (int dict = 0; dict < 2; dict++) {
+    struct answers a = {0};
+    struct tr_outside who = {answer, &a};
+    struct tr_frame *f = frame(texts((const char *[]){"\xf0\xb2\xba\xb0x", NULL, "ab", "AB"}, dict));
+    struct tr_expr *upper = make(TR_OP_STR_UPPER, col(f, 0, true), NULL, NULL);
+    struct tr_expr *test = make(TR_OP_EQ, tr_expr_ref(upper), word("ab"), NULL);
+    struct tr_array *out = NULL;
+    struct tr_buffer *rows = NULL;
+    int64_t n;
+    assert_int_equal(tr_expr_eval(&ctx, &upper, 1, f, &out, &err), TR_UNSUPPORTED);
+    assert_null(out);
+    ctx.outside = &who;
+    gives_text(f, tr_expr_ref(upper), (const char *[]){"\xf0\xb2\xba\xb0x", NULL, "ab", "AB"});
+    assert_int_equal(a.asked, 1);
+    assert_int_equal(tr_expr_filter_rows(&ctx, test, f, &rows, &n, &err), TR_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(*(uint32_t *)rows->data, 2);
+    tr_buffer_unref(rows);
+    a.declines = true;
+    assert_int_equal(tr_expr_filter_rows(&ctx, test, f, &rows, &n, &err), TR_UNSUPPORTED);
+    ctx.outside = NULL;
+    tr_expr_unref(test);
+    tr_expr_unref(upper);
+    tr_frame_unref(f);
+  }
+}
+
 static void nothing_leaks(void **state) {
   (void)state;
   assert_int_equal(tr_mem_used(), 0);
@@ -223,9 +271,9 @@ static void nothing_leaks(void **state) {
 int main(void) {
   tr_ctx_init(&ctx);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(numbers),       cmocka_unit_test(zero_divisors), cmocka_unit_test(times),
-      cmocka_unit_test(text_ops),      cmocka_unit_test(filters),       cmocka_unit_test(errors),
-      cmocka_unit_test(nothing_leaks),
+      cmocka_unit_test(numbers),  cmocka_unit_test(zero_divisors), cmocka_unit_test(times),
+      cmocka_unit_test(text_ops), cmocka_unit_test(filters),       cmocka_unit_test(errors),
+      cmocka_unit_test(outside),  cmocka_unit_test(nothing_leaks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,10 +149,41 @@ static void allocation_failures(void **state) {
   tr_expr_unref(a);
 }
 
+static void outcome(enum tr_expr_op op, struct tr_expr *a, struct tr_expr *b, enum tr_outcome expected) {
+  struct tr_expr *e, *above;
+  assert_int_equal(make(op, a, b, &e), TR_OK);
+  assert_int_equal(tr_expr_outcome(e), expected);
+  assert_int_equal(e->may_raise, expected == TR_OUTCOME_RAISES);
+  assert_int_equal(e->may_refuse, expected == TR_OUTCOME_REFUSES);
+  assert_int_equal(make(TR_OP_ISNA, tr_expr_ref(e), NULL, &above), TR_OK);
+  assert_int_equal(above->may_raise, e->may_raise);
+  assert_int_equal(above->may_refuse, e->may_refuse);
+  tr_expr_unref(above);
+  tr_expr_unref(e);
+}
+
+static void outcomes(void **state) {
+  (void)state;
+  outcome(TR_OP_ADD, col(0, "int64", false), integer(1), TR_OUTCOME_SURE);
+  outcome(TR_OP_POW, col(0, "int64", false), integer(2), TR_OUTCOME_SURE);
+  outcome(TR_OP_POW, col(0, "int64", false), col(1, "int64", false), TR_OUTCOME_RAISES);
+  outcome(TR_OP_ADD, col(0, "datetime64[ns]", true), col(1, "timedelta64[ns]", true), TR_OUTCOME_RAISES);
+  outcome(TR_OP_MUL, col(0, "timedelta64[s]", true), integer(3), TR_OUTCOME_RAISES);
+  outcome(TR_OP_TRUEDIV, col(0, "timedelta64[s]", true), col(1, "timedelta64[s]", true), TR_OUTCOME_SURE);
+  outcome(TR_OP_TRUEDIV, col(0, "timedelta64[s]", true), col(1, "timedelta64[ns]", true), TR_OUTCOME_RAISES);
+  outcome(TR_OP_DT_YEAR, col(0, "datetime64[ns]", true), NULL, TR_OUTCOME_SURE);
+  outcome(TR_OP_DT_YEAR, col(0, "datetime64[ms]", true), NULL, TR_OUTCOME_REFUSES);
+  outcome(TR_OP_DT_YEAR, col(0, "datetime64[s]", true), NULL, TR_OUTCOME_RAISES);
+  outcome(TR_OP_DT_HOUR, col(0, "datetime64[s]", true), NULL, TR_OUTCOME_SURE);
+  outcome(TR_OP_STR_UPPER, col(0, "str", true), NULL, TR_OUTCOME_REFUSES);
+  outcome(TR_OP_STR_STRIP, col(0, "str", true), NULL, TR_OUTCOME_SURE);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(inference),    cmocka_unit_test(open_dtypes), cmocka_unit_test(equality_and_hash),
       cmocka_unit_test(substitution), cmocka_unit_test(op_names),    cmocka_unit_test(allocation_failures),
+      cmocka_unit_test(outcomes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -163,21 +163,28 @@ static bool reads_text(const struct tr_expr *e) {
   return e->op == TR_OP_ISIN || (e->n_args > 0 && e->args[0]->dtype.kind == TR_CATEGORY && !isna);
 }
 
+static enum tr_status compile_new(struct tr_program *p, struct tr_expr *e, int *slot, struct tr_error *err) {
+  bool nothing_to_fill = e->op == TR_OP_FILLNA && (e->dtype.kind == TR_BOOL || tr_kind_is_int(e->dtype.kind));
+  bool same_cast =
+      e->op == TR_OP_CAST && tr_dtype_eq(e->dtype, e->args[0]->dtype) && !e->args[0]->dtype_depends_on_data;
+  struct tr_array *served = tr_served_find(p->served, e);
+  if (e->op == TR_OP_COL) return compile_column(p, e, slot, err);
+  if (e->op == TR_OP_LIT) return compile_literal(p, e, slot, err);
+  if (served) return tr_program_column(p, tr_array_ref(served), slot, err);
+  if (same_cast || nothing_to_fill) return tr_compile(p, e->args[0], slot, err);
+  if (tr_is_whole(e)) return compile_whole(p, e, slot, err);
+  return reads_text(e) ? tr_compile_text(p, e, slot, err) : compile_fused(p, e, slot, err);
+}
+
 enum tr_status tr_compile(struct tr_program *p, struct tr_expr *e, int *slot, struct tr_error *err) {
   for (int i = 0; i < p->n_memo; i++) {
     if (!tr_expr_eq(p->memo[i].e, e)) continue;
     *slot = p->memo[i].slot;
     return TR_OK;
   }
-  bool nothing_to_fill = e->op == TR_OP_FILLNA && (e->dtype.kind == TR_BOOL || tr_kind_is_int(e->dtype.kind));
-  bool same_cast =
-      e->op == TR_OP_CAST && tr_dtype_eq(e->dtype, e->args[0]->dtype) && !e->args[0]->dtype_depends_on_data;
-  if (e->op == TR_OP_COL) TR_TRY(compile_column(p, e, slot, err));
-  else if (e->op == TR_OP_LIT) TR_TRY(compile_literal(p, e, slot, err));
-  else if (same_cast || nothing_to_fill) TR_TRY(tr_compile(p, e->args[0], slot, err));
-  else if (tr_is_whole(e)) TR_TRY(compile_whole(p, e, slot, err));
-  else if (reads_text(e)) TR_TRY(tr_compile_text(p, e, slot, err));
-  else TR_TRY(compile_fused(p, e, slot, err));
+  enum tr_status st = compile_new(p, e, slot, err);
+  if (st == TR_UNSUPPORTED && !p->refused) p->refused = e; /* the innermost */
+  if (st != TR_OK) return st;
   void *items = p->memo;
   TR_TRY(grow(&items, p->n_memo, &p->cap_memo, sizeof *p->memo, err));
   p->memo = items;

@@ -96,8 +96,10 @@ static enum tr_status run_program(struct run *r, struct tr_error *err) {
   r->scratch = scratch;
   enum tr_status st = tr_parallel_for(p->ctx, n, r->grain, run_morsel, r, err);
   tr_mem_free(scratch, r->thread_bytes * (size_t)threads);
-  for (int i = 0; st == TR_OK && i < p->n_steps; i++)
+  for (int i = 0; st == TR_OK && i < p->n_steps; i++) {
     st = tr_saw_error(p->steps[i].e, atomic_load(&p->steps[i].saw), err);
+    if (st == TR_UNSUPPORTED) p->refused = (struct tr_expr *)(uintptr_t)p->steps[i].e;
+  }
   return st;
 }
 
@@ -111,8 +113,6 @@ enum tr_status tr_saw_error(const struct tr_expr *e, uint32_t saw, struct tr_err
   if (saw & TR_SAW_NEGATIVE)
     return tr_fail(err, TR_EXC_VALUE, "Cannot losslessly cast from %s to %s", tr_dtype_name(e->args[0]->dtype),
                    tr_dtype_name(e->dtype));
-  const bool sum = e->op == TR_OP_ADD || e->op == TR_OP_SUB;
-  if (saw & TR_SAW_OVERFLOW && sum) return tr_fail(err, TR_EXC_OVERFLOW, "Overflow in int64 addition");
   if (saw & TR_SAW_OVERFLOW) return tr_unsupported(err, "%s: a value is out of bounds", op);
   if (saw & TR_SAW_BAD_TEXT) return tr_unsupported(err, "%s: text that is no number", op);
   if (saw & TR_SAW_REFUSE) return tr_unsupported(err, "%s: a value the engine leaves to pandas", op);
@@ -186,9 +186,11 @@ static enum tr_status take_result(struct tr_program *p, struct tr_expr *e, int s
   return s->marks_null && (saw & TR_SAW_NULL) ? settle(p->ctx, out, err) : TR_OK;
 }
 
-static enum tr_status eval_all(struct tr_ctx *ctx, struct tr_expr *const *exprs, int n, const struct tr_frame *in,
-                               bool zero_float, struct tr_array **out, struct tr_error *err) {
-  struct tr_program p = {.ctx = ctx, .in = in, .zero_float = zero_float};
+/* *refused: a reference to what ended it in TR_UNSUPPORTED. */
+static enum tr_status eval_once(struct tr_ctx *ctx, struct tr_expr *const *exprs, int n, const struct tr_frame *in,
+                                bool zero_float, const struct tr_served *served, struct tr_expr **refused,
+                                struct tr_array **out, struct tr_error *err) {
+  struct tr_program p = {.ctx = ctx, .in = in, .zero_float = zero_float, .served = served};
   struct run r = {.p = &p, .mask_slot = -1};
   enum tr_status st = TR_OK;
   void *roots_memory = NULL;
@@ -200,8 +202,24 @@ static enum tr_status eval_all(struct tr_ctx *ctx, struct tr_expr *const *exprs,
   if (p.n_steps) TR_GOTO(st, run_program(&r, err));
   for (int i = 0; i < n; i++) TR_GOTO(st, take_result(&p, exprs[i], roots[i], &out[i], err));
 done:
+  *refused = st == TR_UNSUPPORTED ? tr_expr_ref(p.refused) : NULL;
   tr_program_drop(&p);
   tr_mem_free(roots_memory, (size_t)n * sizeof(int));
+  return st;
+}
+
+static enum tr_status eval_all(struct tr_ctx *ctx, struct tr_expr *const *exprs, int n, const struct tr_frame *in,
+                               bool zero_float, struct tr_array **out, struct tr_error *err) {
+  struct tr_served served = {0};
+  struct tr_expr *refused;
+  enum tr_status st;
+  for (;;) { /* once more for every operation that is served outside */
+    st = eval_once(ctx, exprs, n, in, zero_float, &served, &refused, out, err);
+    if (st != TR_UNSUPPORTED) break;
+    st = tr_serve_outside(ctx, refused, in, &served, err);
+    if (st != TR_OK) break;
+  }
+  tr_served_drop(&served);
   return st;
 }
 
@@ -247,14 +265,11 @@ static enum tr_status compact_rows(struct tr_ctx *ctx, const struct run *r, int6
   return tr_parallel_for(ctx, n_morsels, 4, compact_morsel, &c, err);
 }
 
-enum tr_status tr_expr_filter_rows(struct tr_ctx *ctx, struct tr_expr *predicate, const struct tr_frame *in,
-                                   struct tr_buffer **rows, int64_t *n_rows, struct tr_error *err) {
-  *rows = NULL;
-  *n_rows = 0;
-  if (predicate->dtype.kind != TR_BOOL)
-    return tr_fail(err, TR_EXC_TYPE, "a filter needs a bool expression, not %s", tr_dtype_name(predicate->dtype));
+static enum tr_status filter_once(struct tr_ctx *ctx, struct tr_expr *predicate, const struct tr_frame *in,
+                                  const struct tr_served *served, struct tr_expr **refused, struct tr_buffer **rows,
+                                  int64_t *n_rows, struct tr_error *err) {
   int64_t grain = tr_grain(ctx), n_morsels = (in->n_rows + grain - 1) / grain;
-  struct tr_program p = {.ctx = ctx, .in = in};
+  struct tr_program p = {.ctx = ctx, .in = in, .served = served};
   struct run r = {.p = &p, .grain = grain};
   struct tr_buffer *loose = NULL;
   void *counts = NULL;
@@ -273,8 +288,28 @@ done:
     tr_buffer_unref(*rows);
     *rows = NULL;
   }
+  *refused = st == TR_UNSUPPORTED ? tr_expr_ref(p.refused) : NULL;
   tr_program_drop(&p);
   tr_buffer_unref(loose);
   tr_mem_free(counts, (size_t)n_morsels * 16);
+  return st;
+}
+
+enum tr_status tr_expr_filter_rows(struct tr_ctx *ctx, struct tr_expr *predicate, const struct tr_frame *in,
+                                   struct tr_buffer **rows, int64_t *n_rows, struct tr_error *err) {
+  struct tr_served served = {0};
+  struct tr_expr *refused;
+  enum tr_status st;
+  *rows = NULL;
+  *n_rows = 0;
+  if (predicate->dtype.kind != TR_BOOL)
+    return tr_fail(err, TR_EXC_TYPE, "a filter needs a bool expression, not %s", tr_dtype_name(predicate->dtype));
+  for (;;) {
+    st = filter_once(ctx, predicate, in, &served, &refused, rows, n_rows, err);
+    if (st != TR_UNSUPPORTED) break;
+    st = tr_serve_outside(ctx, refused, in, &served, err);
+    if (st != TR_OK) break;
+  }
+  tr_served_drop(&served);
   return st;
 }

@@ -35,10 +35,21 @@ struct tr_memo {
   int slot;
 };
 
+/* Operations that were computed outside for this frame. */
+struct tr_served {
+  int n, cap;
+  struct tr_served_item {
+    struct tr_expr *e;  /* a reference */
+    struct tr_array *a; /* a reference */
+  } * items;
+};
+
 struct tr_program {
   struct tr_ctx *ctx;
   const struct tr_frame *in;
   bool zero_float;
+  const struct tr_served *served; /* borrowed; may be NULL */
+  struct tr_expr *refused;        /* the operation that ended in TR_UNSUPPORTED; borrowed from the expressions */
   int n_slots, n_steps, n_memo, cap_slots, cap_steps, cap_memo;
   struct tr_slot *slots;
   struct tr_step *steps;
@@ -49,6 +60,13 @@ struct tr_program {
 
 /* Compiles `e`; gives its slot. */
 TR_MUST_USE enum tr_status tr_compile(struct tr_program *p, struct tr_expr *e, int *slot, struct tr_error *err);
+/* outside.c: after TR_UNSUPPORTED over `refused` (a reference, taken; may be NULL) asks ctx->outside and remembers its
+ * answer, so that compiling again succeeds. Otherwise gives TR_UNSUPPORTED with `err` as it is. */
+TR_MUST_USE enum tr_status tr_serve_outside(struct tr_ctx *ctx, struct tr_expr *refused, const struct tr_frame *in,
+                                            struct tr_served *served, struct tr_error *err);
+/* The answer remembered for e; NULL = none. Borrowed. */
+struct tr_array *tr_served_find(const struct tr_served *served, const struct tr_expr *e);
+void tr_served_drop(struct tr_served *served);
 /* A slot with the value of `slot` in representation `rep`. */
 TR_MUST_USE enum tr_status tr_compile_as(struct tr_program *p, int slot, int rep, const struct tr_expr *e, int *out,
                                          struct tr_error *err);
