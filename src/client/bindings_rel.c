@@ -80,6 +80,32 @@ static PyObject *rel_run(PyObject *self, PyObject *const *args, Py_ssize_t n) {
   return st == TR_OK ? tr_client_wrap_frame(f) : tr_client_raise(st, &call.err);
 }
 
+static PyObject *rel_detach(PyObject *self, PyObject *arg) {
+  bool all;
+  bool *need = need_arg(arg, rel_of(self), &all);
+  if (!need && !all) return NULL;
+  struct tr_rel *r = NULL;
+  struct tr_error err;
+  enum tr_status st;
+  Py_BEGIN_ALLOW_THREADS st = tr_exec_detach(rel_of(self), need, &r, &err);
+  Py_END_ALLOW_THREADS free(need);
+  return st == TR_OK ? tr_client_wrap_rel(r) : tr_client_raise(st, &err);
+}
+
+static PyObject *rel_attach(PyObject *self, PyObject *const *args, Py_ssize_t n) {
+  if (n != 2 || !PyObject_TypeCheck(args[1], &tr_client_frame_type))
+    return PyErr_Format(PyExc_TypeError, "attach(need, frame)");
+  bool all;
+  bool *need = need_arg(args[0], rel_of(self), &all);
+  if (!need && !all) return NULL;
+  struct tr_frame *result = ((struct tr_py_frame *)args[1])->f, *f = NULL;
+  struct tr_error err;
+  enum tr_status st;
+  Py_BEGIN_ALLOW_THREADS st = tr_exec_attach(rel_of(self), need, result, &f, &err);
+  Py_END_ALLOW_THREADS free(need);
+  return st == TR_OK ? tr_client_wrap_frame(f) : tr_client_raise(st, &err);
+}
+
 static PyObject *rel_is_kept(PyObject *self, PyObject *arg) {
   bool all, yes;
   bool *need = need_arg(arg, rel_of(self), &all);
@@ -151,6 +177,11 @@ static PyMethodDef rel_methods[] = {
     {"schema", rel_schema, METH_O, "schema(i)\n\n(dtype name, maybe_null, unsettled) of column i."},
     {"run", (PyCFunction)(void (*)(void))rel_run, METH_FASTCALL,
      "run(need=None)\n\nComputes the columns at positions need as a Frame."},
+    {"detach", rel_detach, METH_O,
+     "detach(need)\n\nWhat a run of the columns at positions need would compute, as a rewritten plan of its own: its "
+     "root has exactly these columns, what is at hand is a FRAME."},
+    {"attach", (PyCFunction)(void (*)(void))rel_attach, METH_FASTCALL,
+     "attach(need, frame)\n\nTakes the result of the detached plan as this node's; gives what run(need) would."},
     {"is_kept", rel_is_kept, METH_O, "is_kept(need)\n\nWhether these columns are at hand."},
     {"drop_kept", rel_drop, METH_NOARGS, "drop_kept()\n\nForgets the kept result."},
     {"explain", (PyCFunction)(void (*)(void))rel_explain, METH_VARARGS | METH_KEYWORDS,

@@ -25,8 +25,11 @@ static bool may_embed(const struct tr_expr *e, struct tr_expr *const *inner) {
   return true;
 }
 
-static enum tr_status placeholder(struct tr_dtype t, struct tr_expr **out, struct tr_error *err) {
-  struct tr_scalar s = {.dtype = t, .is_null = !tr_kind_is_int(t.kind) && t.kind != TR_BOOL};
+/* A value in place of a column that nobody needs. It is missing only where the column may be: expressions over it stay
+ * in the plan, and what they say of it must stay true. */
+static enum tr_status placeholder(struct tr_rel_col col, struct tr_expr **out, struct tr_error *err) {
+  struct tr_scalar s = {.dtype = col.dtype, .is_null = col.maybe_null};
+  if (!s.is_null && col.dtype.kind == TR_STR) s.s.ptr = "";
   return tr_expr_lit(&s, false, out, err);
 }
 
@@ -36,17 +39,23 @@ static bool may_substitute(const struct tr_expr *e, struct tr_expr *const *inner
   return tr_opt_can_substitute(e, inner);
 }
 
+/* There is no literal for a category that is not missing. */
+static bool stays(const struct tr_opt_node *node, int i) {
+  const struct tr_rel_col *col = &node->rel->cols[i];
+  return node->need[i] || (col->dtype.kind == TR_CATEGORY && !col->maybe_null);
+}
+
 static enum tr_status fuse(const struct tr_opt_node *node, const struct tr_rel *inner, struct tr_rel **out,
                            struct tr_error *err) {
   const struct tr_rel *r = node->rel;
   for (int i = 0; i < r->n_exprs; i++)
-    if (node->need[i] && !may_substitute(r->exprs[i], inner->exprs)) return TR_OK;
+    if (stays(node, i) && !may_substitute(r->exprs[i], inner->exprs)) return TR_OK;
   struct tr_expr **exprs = calloc((size_t)r->n_exprs + 1, sizeof *exprs);
   enum tr_status st = TR_OK;
   if (!exprs) return tr_fail_memory(err, sizeof *exprs * (size_t)r->n_exprs);
   for (int i = 0; i < r->n_exprs; i++) {
-    if (node->need[i]) TR_GOTO(st, tr_expr_substitute(r->exprs[i], inner->exprs, &exprs[i], err));
-    else TR_GOTO(st, placeholder(r->cols[i].dtype, &exprs[i], err));
+    if (stays(node, i)) TR_GOTO(st, tr_expr_substitute(r->exprs[i], inner->exprs, &exprs[i], err));
+    else TR_GOTO(st, placeholder(r->cols[i], &exprs[i], err));
   }
   st = tr_rel_remake(r, inner->inputs, exprs, out, err);
 done:
@@ -55,11 +64,18 @@ done:
   return st;
 }
 
+/* Expressions over a column that nobody needs stay in the plan, and what they say of it must stay true. */
+static bool same_col(struct tr_rel_col a, struct tr_rel_col b) {
+  return tr_dtype_eq(a.dtype, b.dtype) && a.maybe_null == b.maybe_null && a.unsettled == b.unsettled;
+}
+
 static bool is_identity(const struct tr_opt_node *node) {
   const struct tr_rel *r = node->rel;
   if (r->n_cols != r->inputs[0]->n_cols) return false;
-  for (int i = 0; i < r->n_exprs; i++)
+  for (int i = 0; i < r->n_exprs; i++) {
+    if (!same_col(r->cols[i], r->inputs[0]->cols[i])) return false;
     if (node->need[i] && (r->exprs[i]->op != TR_OP_COL || r->exprs[i]->column != i)) return false;
+  }
   return true;
 }
 
