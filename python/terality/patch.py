@@ -80,6 +80,9 @@ FUNCTIONS = (
     "factorize", "wide_to_long", "lreshape",
 )  # fmt: skip
 
+SHARED = {"Series.__array_ufunc__": DataFrame}
+"""Wrappers that another class gets too: pandas defers to operands whose class has another function of that name."""
+
 _ABSENT = object()
 _undo: list[tuple[Any, str, Any]] = []
 _module_functions: dict[str, Any] = {}
@@ -125,6 +128,8 @@ def _wrap(kind: str, name: str) -> None:
         wrapper.handler.__qualname__ = found.__qualname__  # so that errors about arguments name pandas' function
     counters.wrappers[label] = wrapper
     _set(cls, name, wrapper)
+    if label in SHARED:
+        _set(SHARED[label], name, wrapper)
 
 
 def _names_of(kind: str) -> list[str]:

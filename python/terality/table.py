@@ -68,9 +68,11 @@ class Keys:
         The labels were picked from a range, so that pandas gives a RangeIndex where they are equally spaced.
     multi : bool
         A MultiIndex, even of one level.
+    missing_levels : bool
+        Missing labels are values among the levels, as a group-by with dropna=False leaves them, not code -1.
     """
 
-    __slots__ = ("dtypes", "exprs", "multi", "names", "ranged")
+    __slots__ = ("dtypes", "exprs", "missing_levels", "multi", "names", "ranged")
 
     def __init__(
         self,
@@ -80,20 +82,49 @@ class Keys:
         *,
         ranged: bool = False,
         multi: bool | None = None,
+        missing_levels: bool = False,
     ) -> None:
+        self.missing_levels = missing_levels
         self.exprs = tuple(exprs)
         self.dtypes = tuple(dtypes)
         self.names = list(names)
         self.ranged = ranged
         self.multi = len(self.exprs) > 1 if multi is None else multi
 
+    def over(
+        self, exprs: Sequence[Any], dtypes: Sequence[Any] | None = None, names: Sequence[Hashable] | None = None
+    ) -> Keys:
+        """Give row labels of the same kind in other columns; dtypes and names as they are unless given."""
+        return Keys(
+            exprs,
+            self.dtypes if dtypes is None else dtypes,
+            self.names if names is None else names,
+            ranged=self.ranged,
+            multi=self.multi,
+            missing_levels=self.missing_levels,
+        )
+
     def labels_of(self, arrays: Sequence[Any]) -> Index:
         """Give the pandas index over computed levels."""
         if self.multi:
-            return MultiIndex.from_arrays(list(arrays), names=self.names)
+            levels = MultiIndex.from_arrays(list(arrays), names=self.names)
+            return _among_levels(levels) if self.missing_levels else levels
         if self.ranged and isinstance(arrays[0], np.ndarray) and arrays[0].dtype == np.int64:
-            return RangeIndex(0)._shallow_copy(arrays[0], name=self.names[0])
+            labels = RangeIndex(0)._shallow_copy(arrays[0], name=self.names[0])
+            self.ranged = type(labels) is RangeIndex  # what is picked from an Index stays one
+            return labels
         return Index(arrays[0], name=self.names[0], copy=False)
+
+
+def _among_levels(labels: MultiIndex) -> MultiIndex:
+    """Put missing labels among the levels, last."""
+    levels, codes = list(labels.levels), list(labels.codes)
+    for i, code in enumerate(codes):
+        absent = code == -1
+        if absent.any():
+            codes[i] = np.where(absent, len(levels[i]), code)
+            levels[i] = levels[i].insert(len(levels[i]), levels[i]._na_value)
+    return MultiIndex(levels, codes, names=labels.names, verify_integrity=False)
 
 
 Labels = Range | Keys
@@ -218,9 +249,7 @@ class Table(Native):
             return self.rows
         if isinstance(self.rows, Range):
             return Range(self.rows.start, self.rows.step, self._index.name)
-        return Keys(
-            self.rows.exprs, self.rows.dtypes, list(self._index.names), ranged=self.rows.ranged, multi=self.rows.multi
-        )
+        return self.rows.over(self.rows.exprs, names=list(self._index.names))
 
     def over(self, rel: _engine.Rel, at: int = 0) -> Table:
         """Give this table over another node whose columns from `at` on are :meth:`flat`'s: columns, then row labels."""
@@ -229,7 +258,7 @@ class Table(Native):
         rows = self.rows
         if isinstance(rows, Keys):
             keys = [_engine.col(rel, at + n + i) for i in range(len(rows.exprs))]
-            rows = Keys(keys, rows.dtypes, self.index_names, ranged=rows.ranged, multi=rows.multi)
+            rows = rows.over(keys, names=self.index_names)
         return Table(rel, exprs, self.dtypes, self.columns if self.is_frame else None, rows, self.name)
 
     def flat(self, *, labelled: bool = False) -> Table:
@@ -292,7 +321,7 @@ class Table(Native):
         out.dtypes = [dtype_after(array, old) for array, old in zip(arrays, self.dtypes, strict=False)]
         if labels and isinstance(rows, Keys):
             dtypes = [dtype_after(array, old) for array, old in zip(arrays[n:], rows.dtypes, strict=True)]
-            out.rows = Keys(cols[n:], dtypes, rows.names, ranged=rows.ranged, multi=rows.multi)
+            out.rows = rows.over(cols[n:], dtypes)
         return out
 
     def _is_sure(self, expr: Any) -> bool:
@@ -319,7 +348,7 @@ class Table(Native):
         out.dtypes = [dtype_after(frame.col(i), old) for i, old in enumerate(table.dtypes)]
         if isinstance(rows, Keys):
             dtypes = [dtype_after(frame.col(n + i), old) for i, old in enumerate(rows.dtypes)]
-            out.rows = Keys(out.rows.exprs, dtypes, rows.names, ranged=rows.ranged, multi=rows.multi)
+            out.rows = rows.over(out.rows.exprs, dtypes)
         return out
 
     def extended(self, apply: Any) -> Table:
@@ -542,7 +571,7 @@ def table_of_arrays(
     exprs = [_engine.col(rel, i) for i in range(len(arrays))]
     if level_arrays:
         keys = [_engine.col(rel, len(arrays) + i) for i in range(len(level_arrays))]
-        rows = Keys(keys, level_dtypes, rows.names, multi=rows.multi)
+        rows = rows.over(keys, level_dtypes)
     table = Table(rel, exprs, dtypes, columns, rows, name)
     table._index = kept_index
     return table
@@ -561,7 +590,9 @@ def _rows_of_index(index: Index) -> tuple[Labels, list[Any], list[Any]]:
         levels = [index._values]
     arrays = [array_from_pandas(level) for level in levels]
     dtypes = [level.dtype for level in levels]
-    return Keys([None] * len(levels), dtypes, list(index.names), multi=isinstance(index, MultiIndex)), arrays, dtypes
+    multi = isinstance(index, MultiIndex)
+    among = multi and any(level.hasnans for level in index.levels)
+    return Keys([None] * len(levels), dtypes, list(index.names), multi=multi, missing_levels=among), arrays, dtypes
 
 
 def ingest(mgr: Any, name: Hashable) -> Table:

@@ -64,10 +64,14 @@ static long long now_ns(void) {
   return (long long)t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-/* The object whose Native decides, new reference; NULL without an exception when there is none of an exact type. */
+/* The object whose Native decides, new reference; NULL without an exception when there is none of an exact type. A
+ * wrapper may stand in another class too, for which it is pandas' function. */
 static PyObject *find_subject(const struct method *m, PyObject *const *args, Py_ssize_t nargs) {
   if (nargs == 0 || m->subject >= TR_SUBJECT_ARGS) return NULL;
-  if (m->subject == TR_SUBJECT_SELF) return tr_client_is_exact(args[0]) ? Py_NewRef(args[0]) : NULL;
+  if (m->subject == TR_SUBJECT_SELF) {
+    bool ours = tr_client_is_exact(args[0]) && (PyObject *)Py_TYPE(args[0]) == m->owner;
+    return ours ? Py_NewRef(args[0]) : NULL;
+  }
   if ((PyObject *)Py_TYPE(args[0]) != m->owner) return NULL;
   PyObject *obj = PyObject_GenericGetAttr(args[0], m->subject_attr);
   if (!obj) PyErr_Clear();

@@ -123,6 +123,11 @@ class World:
             label for label, dtype in zip(dtypes.index, dtypes, strict=True) if not kinds or kind_of(dtype) in kinds
         ]
 
+    def counted(self, frame: str) -> bool:
+        """Tell whether row labels are an Index which the engine may have as a RangeIndex (docs/differences.md)."""
+        index = self.space[frame].index
+        return type(index) is pandas.Index and index.dtype == np.int64
+
     def label(self, frame: str, *kinds: str) -> Hashable | None:
         """Give a label, mostly of a column of one of the kinds, seldom one that is not there."""
         chance = self.random.random()

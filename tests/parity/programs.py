@@ -96,7 +96,10 @@ def new_space(inputs: dict[str, pandas.DataFrame], folder: str) -> dict[str, Any
     return space
 
 
-KNOWN_ERRORS = (("IndexError", "cannot do a non-empty take from an empty axes."),)
+KNOWN_ERRORS = (
+    ("IndexError", "cannot do a non-empty take from an empty axes."),
+    ("ArrowIndexError", "Index -1 out of bounds"),
+)
 """Exceptions of pandas that are listed in docs/differences.md: the engine gives a result instead."""
 
 

@@ -128,3 +128,14 @@ def test_copy_keeps_the_index() -> None:
     table = frame()
     with mode("native"):
         assert table.copy().index.is_(table.index)
+
+
+@pytest.mark.parametrize("how", ["native", "auto", "off"])
+def test_ufunc_of_series_and_frame(how: str) -> None:
+    """pandas' function looks whether both classes have one `__array_ufunc__`; the wrapper must not tell them apart."""
+    with mode(how):
+        np.sqrt(series([1.5]))  # from now on the handler is there
+        with pytest.raises(NotImplementedError, match="Cannot apply ufunc <ufunc 'add'> to mixed DataFrame and Series"):
+            np.add(series([1, 2]), frame()[["a"]])
+        assert type(np.add(frame()[["a"]], 1)) is pandas.DataFrame
+        assert type(np.sqrt(frame()[["a"]])) is pandas.DataFrame

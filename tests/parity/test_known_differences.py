@@ -44,13 +44,30 @@ def test_ties_of_quicksort() -> None:
         assert not ours.equals(plain.sort_values("k"))
 
 
-def test_missing_among_levels() -> None:
-    frame = pandas.DataFrame({"a": [1, 2], "b": [1.0, np.nan]})
-    ours = terality.to_pandas(frame.groupby(["a", "b"], dropna=False).size())
+def test_levels_in_use() -> None:
+    frame = pandas.DataFrame({"a": [2, 1], "b": [3, 4]})
     with mode("off"):
-        theirs = terality.to_pandas(frame).groupby(["a", "b"], dropna=False).size()
-    assert theirs.index.levels[1].hasnans
-    assert not ours.index.levels[1].hasnans
+        theirs = terality.to_pandas(frame).groupby(["a", "b"], sort=False).size()
+        fewer = theirs.tail(1)
+    counts = frame.groupby(["a", "b"], sort=False).size()
+    ours = terality.to_pandas(counts), terality.to_pandas(counts.tail(1))
+    assert [list(level) for level in theirs.index.levels] == [[2, 1], [3, 4]]
+    assert [list(level) for level in ours[0].index.levels] == [[1, 2], [3, 4]]
+    assert len(fewer.index.levels[0]) == 2
+    assert len(ours[1].index.levels[0]) == 1
+
+
+def test_class_of_labels_picked_twice() -> None:
+    """Only running the filter alone would tell whether its labels were equally spaced."""
+    frame = pandas.DataFrame({"a": [1, 2, 3, 4]})
+    ours = frame[frame["a"] != 3].head(2)
+    with mode("off"):
+        plain = terality.to_pandas(frame)
+        theirs = plain[plain["a"] != 3].head(2)
+    assert type(theirs.index) is pandas.Index
+    assert type(ours.index) is pandas.RangeIndex
+    known = frame[frame["a"] != 3]
+    assert type(known.index) is type(known.head(2).index) is pandas.Index
 
 
 def test_squares_of_float32() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
-from pandas import CategoricalDtype, DataFrame, MultiIndex, Series
+from pandas import CategoricalDtype, DataFrame, MultiIndex, RangeIndex, Series
 from pandas.api.extensions import no_default
 
 from .. import _engine
@@ -111,6 +111,8 @@ def merged(
         for a, b in zip(left_labels, right_labels, strict=True)
     ):
         raise Fallback("keys of different labels that are not text")
+    if left.columns.names != right.columns.names and len(labels) in (len(left.columns), len(right.columns)):
+        raise Fallback("a side of keys only, whose name for the columns counts if there are rows")
     keys = MergeKeys(left, right, left_labels, right_labels)
     a, b = _sources(left, keys.left), _sources(right, keys.right)
     n_left, n_right, n_keys = len(left.exprs), len(right.exprs), len(keys.left)
@@ -255,10 +257,10 @@ def _stacked(tables: list[Table], ignore_index: bool, keys: Any, names: Any) -> 
     assert isinstance(old, Keys)
     ranged = keys is None and all(r.ranged for r in rows)  # type: ignore[union-attr]
     out.rows = Keys(old.exprs, old.dtypes, level_names, ranged=ranged, multi=old.multi)
-    if ranged:
-        index = first.skeleton().index.append([]) if len(tables) == 1 else None
-        if index is None:
-            out._index = tables[0].index().append([t.index() for t in tables[1:]])
+    if ranged and len(tables) > 1:
+        labels = tables[0].index().append([t.index() for t in tables[1:]])
+        out.rows = Keys(old.exprs, old.dtypes, level_names, ranged=type(labels) is RangeIndex, multi=False)
+        out._index = labels
     return out
 
 

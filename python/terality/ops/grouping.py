@@ -169,7 +169,9 @@ def _result_of(
     keys = [_engine.col(rel, i) for i in range(n)]
     values = [_engine.col(rel, n + i) for i in range(len(made.items))]
     if g.as_index:
-        rows = Keys(keys, g.key_dtypes, g.key_names, multi=isinstance(g.by, list) and n > 1)
+        rows = Keys(
+            keys, g.key_dtypes, g.key_names, multi=isinstance(g.by, list) and n > 1, missing_levels=not g.dropna
+        )
         if columns is None:
             return result(Table(rel, values, made.dtypes, None, rows, name).settled())
         return finalize(result(Table(rel, values, made.dtypes, columns, rows).settled()), g.source)
@@ -531,7 +533,9 @@ def apply(self: DataFrameGroupBy, func: Any, *args: Any, include_groups: bool = 
     keys = [_engine.col(out, i) for i in range(made.n_keys)]
     columns = Index(list(traced))
     if g.as_index:
-        rows = Keys(keys, g.key_dtypes, g.key_names, multi=isinstance(g.by, list) and g.many)
+        rows = Keys(
+            keys, g.key_dtypes, g.key_names, multi=isinstance(g.by, list) and g.many, missing_levels=not g.dropna
+        )
         table = Table(out, values, dtypes, columns, rows).computed()
     else:
         columns = _with_key_labels(g, columns)

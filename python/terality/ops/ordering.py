@@ -123,6 +123,8 @@ def sort_index(
     directions = _ascending_list(ascending, len(rows.exprs))
     if rows.multi and (not all(directions) or any(e.maybe_null for e in rows.exprs)):
         raise Fallback("descending or missing labels of several levels")
+    if rows.multi and any(e.dtype.startswith("category") for e in rows.exprs):
+        raise Fallback("several levels with categories, which pandas leaves when their values are in order")
     out = ordered(table, list(rows.exprs), [not a for a in directions], na_position == "first")
     return result(relabelled(out) if ignore_index else out, self)
 

@@ -37,7 +37,7 @@ def ends(table: Table, rows: int) -> Table:
     last = _engine.node("SLICE", (flat.rel,), start=-rows, stop=2**63 - 1)
     out = flat.over(_engine.node("CONCAT", (first, last)))
     if isinstance(out.rows, Keys) and out.rows.ranged:
-        out.rows = Keys(out.rows.exprs, out.rows.dtypes, out.rows.names, multi=out.rows.multi)
+        out.rows = Keys(out.rows.exprs, out.rows.dtypes, out.rows.names)
     return out
 
 

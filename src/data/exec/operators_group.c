@@ -65,6 +65,43 @@ done:
   return st;
 }
 
+/* Gives all zeros among labels the sign of the first zero of their key column. pandas makes labels of several keys from
+ * the distinct values of each column, in which 0.0 and -0.0 are one value, the first. (A group of one key begins with
+ * the column's first zero anyway.) The key is searched only when a label is zero, and only up to its first zero. */
+static void one_zero_f64(const double *key, int64_t n_rows, double *labels, int64_t n) {
+  int64_t first = 0, i = 0;
+  while (i < n && labels[i] != 0) i++;
+  if (i == n) return;
+  while (first < n_rows && key[first] != 0) first++;
+  for (; i < n && first < n_rows; i++)
+    if (labels[i] == 0) labels[i] = key[first];
+}
+
+static void one_zero_f32(const float *key, int64_t n_rows, float *labels, int64_t n) {
+  int64_t first = 0, i = 0;
+  while (i < n && labels[i] != 0) i++;
+  if (i == n) return;
+  while (first < n_rows && key[first] != 0) first++;
+  for (; i < n && first < n_rows; i++)
+    if (labels[i] == 0) labels[i] = key[first];
+}
+
+/* The key columns of the groups. */
+static enum tr_status take_labels(struct tr_ctx *ctx, struct tr_node *node, const struct tr_groups *g,
+                                  struct tr_array **keys, struct tr_error *err) {
+  int n_keys = node->rel->n_keys;
+  TR_TRY(tr_node_take(ctx, node, 0, keys, n_keys, (const uint32_t *)g->first_row->data, g->n_groups, false, err));
+  for (int i = 0; i < n_keys && n_keys > 1; i++) {
+    struct tr_array *labels = node->out->cols[i];
+    if (!labels || labels->enc != TR_PLAIN) continue;
+    if (labels->dtype.kind == TR_F64)
+      one_zero_f64(tr_array_data(keys[i]), keys[i]->length, tr_array_data(labels), labels->length);
+    if (labels->dtype.kind == TR_F32)
+      one_zero_f32(tr_array_data(keys[i]), keys[i]->length, tr_array_data(labels), labels->length);
+  }
+  return TR_OK;
+}
+
 enum tr_status tr_op_aggregate(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in,
                                struct tr_error *err) {
   const struct tr_rel *r = node->rel;
@@ -77,9 +114,7 @@ enum tr_status tr_op_aggregate(struct tr_ctx *ctx, struct tr_node *node, struct 
     TR_GOTO(st, tr_groups_make(ctx, values, r->n_keys, in[0]->n_rows, r->opt.sort, r->opt.dropna, &g, err));
   else TR_GOTO(st, tr_groups_all(in[0]->n_rows, &g, err));
   TR_GOTO(st, tr_node_begin(node, g.n_groups, err));
-  if (r->n_keys)
-    TR_GOTO(st,
-            tr_node_take(ctx, node, 0, values, r->n_keys, (const uint32_t *)g.first_row->data, g.n_groups, false, err));
+  if (r->n_keys) TR_GOTO(st, take_labels(ctx, node, &g, values, err));
   TR_GOTO(st, run_aggs(ctx, node, &g, values, err));
 done:
   tr_groups_drop(&g);

@@ -74,6 +74,7 @@ def stacked(w: World) -> Draft | None:
         return None
     other = f"{frame}.head(2)" if w.flip(0.4) else f"{frame}[::2]" if w.flip(0.3) else w.frame(few=True)
     parents = tuple({frame, (other or "").split(".")[0].split("[")[0]} & set(w.known))
+    counted = any(w.counted(parent) for parent in parents)
     extra = w.choice(
         "",
         "",
@@ -81,6 +82,6 @@ def stacked(w: World) -> Draft | None:
         ", keys=['p', 'q']",
         ", keys=['p', 'q'], names=['n']",
         ", join='inner'",
-        ", axis=1",
+        *(() if counted else (", axis=1",)),
     )
     return Draft(f"pd.concat([{frame}, {other}]{extra})", parents)

@@ -7,15 +7,17 @@ import pandas as pd
 from ..generate import Draft, World, step
 
 
-def _levels_hold_missing(index: pd.Index) -> bool:
-    """Group-by with dropna=False puts NaN among the levels, which shows in how wide they are printed."""
-    return isinstance(index, pd.MultiIndex) and any(level.hasnans for level in index.levels)
+def _levels_keep_missing(index: pd.Index) -> bool:
+    """NaN among the levels that no row has (any more) shows in how wide they are printed (docs/differences.md)."""
+    if not isinstance(index, pd.MultiIndex):
+        return False
+    return any(level.hasnans and not index.get_level_values(i).hasnans for i, level in enumerate(index.levels))
 
 
 @step(4)
 def shown(w: World) -> Draft | None:
     target = w.frame() if w.flip(0.6) else w.pick(pd.Series)
-    if target is None or _levels_hold_missing(w.space[target].index):
+    if target is None or _levels_keep_missing(w.space[target].index):
         return None
     if w.flip(0.8):
         return Draft(f"repr({target})", (target,))
@@ -30,10 +32,8 @@ def _measured(w: World, frame: str) -> bool:
 @step(1)
 def summary(w: World) -> Draft | None:
     frame = w.frame()
-    if frame is None or isinstance(
-        w.space[frame].index, pd.MultiIndex
-    ):  # says numpy.int64(0) or 0, by class of the level
-        return None
+    if frame is None or isinstance(w.space[frame].index, pd.MultiIndex) or w.counted(frame):
+        return None  # a MultiIndex says numpy.int64(0) or 0, by class of the level
     arguments = w.choice("", "verbose=True", "show_counts=True", "max_cols=2", "verbose=False")
     if not _measured(w, frame):
         arguments = f"{arguments}, memory_usage=False".removeprefix(", ")
