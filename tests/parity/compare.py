@@ -135,7 +135,8 @@ def _values(ours: Any, theirs: Any, tolerance: Tolerance | None) -> str | None:
     if isinstance(theirs, (np.ndarray, pd.api.extensions.ExtensionArray)) and not hasattr(ours, "dtype"):
         return f"{type(ours).__name__}, expected {type(theirs).__name__}"
     a_dtype, b_dtype = ours.dtype, theirs.dtype
-    if type(a_dtype) is not type(b_dtype) or a_dtype != b_dtype:
+    numpys = isinstance(a_dtype, np.dtype) and isinstance(b_dtype, np.dtype)  # long long is int64, of another class
+    if (type(a_dtype) is not type(b_dtype) and not numpys) or a_dtype != b_dtype:
         return f"dtype {a_dtype!r}, expected {b_dtype!r}"
     if len(ours) != len(theirs):
         return f"length {len(ours)}, expected {len(theirs)}"

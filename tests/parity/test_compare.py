@@ -74,3 +74,10 @@ def test_shrink() -> None:
     small = shrink(replace(program, tolerances={}), fails)
     assert small.steps == (wanted,)
     assert small.frames["df0"].n_rows == 1
+
+
+def test_long_long_is_int64() -> None:
+    """Dividing durations gives pandas a C long long, which equals int64 and is another class of dtype."""
+    values = np.arange(2)
+    assert difference(pd.Series(values), pd.Series(values.astype("longlong"))) is None
+    assert difference(pd.Series(values), pd.Series(values.astype("ulonglong"))) is not None

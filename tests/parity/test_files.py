@@ -65,3 +65,11 @@ def test_parquet(column: str) -> None:
                 "pd.read_parquet(tmp + '/a.parquet', filters=[('g', '>', 1)])", "pd.read_parquet(tmp)"]  # fmt: skip
     found = disagreements({"df": frame()}, *sources)
     assert not found, "\n".join(found)
+
+
+def test_falsy_names_of_levels() -> None:
+    """pandas writes no label for a level named 0, but one for an index named 0."""
+    sources = ("df.set_index(['g', 'k']).rename_axis([0, 'k'])", "df.set_index('g').rename_axis(0)")
+    written = [f"{source}[['int64']].to_csv(tmp + '/{i}.csv')" for i, source in enumerate(sources)]
+    found = disagreements({"df": frame()}, *written)
+    assert not found, "\n".join(found)

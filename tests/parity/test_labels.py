@@ -27,6 +27,13 @@ def test_zeros_among_several_keys() -> None:
     assert not found, "\n".join(found)
 
 
+def test_labels_do_not_change_the_keys() -> None:
+    """Where every row is a group in its turn, the labels are the key columns themselves."""
+    frame = pandas.DataFrame({"a": [1.0, -0.0], "b": [0.0, -0.0], "v": [1, 2]})
+    found = disagreements({"df": frame}, "df.groupby(['a', 'b'], sort=False)['v'].sum()", "df['b'].sort_index()", "df")
+    assert not found, "\n".join(found)
+
+
 def test_missing_levels() -> None:
     """A group-by with dropna=False leaves NaN among the levels, which descending sorts and object labels show."""
     frame = pandas.DataFrame({

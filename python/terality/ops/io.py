@@ -302,7 +302,8 @@ def _csv_columns(table: Table, index: bool) -> tuple[Table, list[str]]:
         return table, list(table.columns)
     table = table.numbered()
     keys, dtypes = list(table.rows.exprs), list(table.rows.dtypes)
-    names = ["" if name is None else str(name) for name in table.index_names]
+    several = isinstance(table.rows, Keys) and table.rows.multi
+    names = ["" if name is None or (several and not name) else str(name) for name in table.index_names]
     whole = table.frame([*keys, *table.exprs], [*dtypes, *table.dtypes], Index(range(len(keys) + len(table.exprs))))
     return whole, [*names, *table.columns]
 

@@ -2,7 +2,9 @@
 #include "data/exec/exec_int.h"
 #include "data/kern/group/group.h"
 #include "data/kern/take/take.h"
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The needed exprs of a grouping node; others stay NULL. */
 static enum tr_status eval_needed(struct tr_ctx *ctx, const struct tr_rel *r, const bool *item_need,
@@ -65,25 +67,38 @@ done:
   return st;
 }
 
-/* Gives all zeros among labels the sign of the first zero of their key column. pandas makes labels of several keys from
- * the distinct values of each column, in which 0.0 and -0.0 are one value, the first. (A group of one key begins with
- * the column's first zero anyway.) The key is searched only when a label is zero, and only up to its first zero. */
-static void one_zero_f64(const double *key, int64_t n_rows, double *labels, int64_t n) {
-  int64_t first = 0, i = 0;
-  while (i < n && labels[i] != 0) i++;
-  if (i == n) return;
-  while (first < n_rows && key[first] != 0) first++;
-  for (; i < n && first < n_rows; i++)
-    if (labels[i] == 0) labels[i] = key[first];
+/* The value of row i as a double, exactly. */
+static double float_at(const struct tr_array *a, int64_t i) {
+  return a->dtype.kind == TR_F64 ? ((const double *)tr_array_data(a))[i] : ((const float *)tr_array_data(a))[i];
 }
 
-static void one_zero_f32(const float *key, int64_t n_rows, float *labels, int64_t n) {
-  int64_t first = 0, i = 0;
-  while (i < n && labels[i] != 0) i++;
-  if (i == n) return;
-  while (first < n_rows && key[first] != 0) first++;
-  for (; i < n && first < n_rows; i++)
-    if (labels[i] == 0) labels[i] = key[first];
+/* The first row from `row` on that is 0.0 or -0.0; a->length if there is none. */
+static int64_t find_zero(const struct tr_array *a, int64_t row) {
+  while (row < a->length && float_at(a, row) != 0) row++;
+  return row;
+}
+
+/* Gives all zeros among *labels the sign of the first zero of their key column. pandas makes labels of several keys
+ * from the distinct values of each column, in which 0.0 and -0.0 are one value, the first. (A group of one key begins
+ * with the column's first zero anyway.) The key is searched only when a label is zero, and up to its first zero. The
+ * labels may be the key column itself, so they are copied before they change. */
+static enum tr_status one_zero(const struct tr_array *key, struct tr_array **labels, struct tr_error *err) {
+  struct tr_array *old = *labels, *fresh = NULL;
+  int64_t row = find_zero(old, 0);
+  if (row == old->length) return TR_OK;
+  double zero = float_at(key, find_zero(key, 0));
+  while (row < old->length && signbit(float_at(old, row)) == signbit(zero)) row = find_zero(old, row + 1);
+  if (row == old->length) return TR_OK;
+  TR_TRY(tr_array_new(old->dtype, old->length, &fresh, err));
+  memcpy(tr_array_data(fresh), tr_array_data(old), (size_t)old->length * tr_dtype_width(old->dtype));
+  for (; row < old->length; row = find_zero(old, row + 1)) {
+    if (old->dtype.kind == TR_F64) ((double *)tr_array_data(fresh))[row] = zero;
+    else ((float *)tr_array_data(fresh))[row] = (float)zero;
+  }
+  fresh->null_count = old->null_count;
+  tr_array_unref(old);
+  *labels = fresh;
+  return TR_OK;
 }
 
 /* The key columns of the groups. */
@@ -92,12 +107,8 @@ static enum tr_status take_labels(struct tr_ctx *ctx, struct tr_node *node, cons
   int n_keys = node->rel->n_keys;
   TR_TRY(tr_node_take(ctx, node, 0, keys, n_keys, (const uint32_t *)g->first_row->data, g->n_groups, false, err));
   for (int i = 0; i < n_keys && n_keys > 1; i++) {
-    struct tr_array *labels = node->out->cols[i];
-    if (!labels || labels->enc != TR_PLAIN) continue;
-    if (labels->dtype.kind == TR_F64)
-      one_zero_f64(tr_array_data(keys[i]), keys[i]->length, tr_array_data(labels), labels->length);
-    if (labels->dtype.kind == TR_F32)
-      one_zero_f32(tr_array_data(keys[i]), keys[i]->length, tr_array_data(labels), labels->length);
+    struct tr_array **labels = &node->out->cols[i];
+    if (*labels && tr_kind_is_float((*labels)->dtype.kind)) TR_TRY(one_zero(keys[i], labels, err));
   }
   return TR_OK;
 }
