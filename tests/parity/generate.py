@@ -18,6 +18,9 @@ from .programs import Program, Step, execute, folder, mode, new_space
 
 __all__ = ["STEPS", "Draft", "World", "kind_of", "random_program", "step"]
 
+EXACT = 2.0**53
+"""Up to this sum of magnitudes every order of adding whole numbers as floats gives the same."""
+
 RELATIVE = 1e-12
 """Allowed error of float reductions, times the sum of magnitudes (design §2.1)."""
 
@@ -206,7 +209,7 @@ class World:
         name = draft.mutates or target
         assert name is not None
         if error is None:
-            self.known[name] = Known(wild, tolerance)
+            self.known[name] = Known(wild or self.magnitude(name) > EXACT, tolerance)
             if tolerance is not None:
                 self.tolerances[name] = tolerance
         return Step(source, target)
