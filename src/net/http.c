@@ -47,7 +47,7 @@ static void after_fork_in_child(void) {
     pthread_mutex_init(&c->work, NULL);
     c->running = c->stopping = false;
     c->multi = NULL;
-    c->queue_head = c->queue_tail = c->active = NULL;
+    c->queue_head = c->queue_tail = c->active = c->waiting = NULL;
     c->n_idle = 0;
   }
   pthread_mutex_init(&clients_lock, NULL);
@@ -111,14 +111,14 @@ enum tr_status tr_http_shared(struct tr_http **out, struct tr_error *err) {
   return st;
 }
 
-static void link_active(struct tr_http *c, struct tr_http_flight *f) {
-  f->next = c->active;
-  f->prev = &c->active;
+static void link_into(struct tr_http_flight **list, struct tr_http_flight *f) {
+  f->next = *list;
+  f->prev = list;
   if (f->next) f->next->prev = &f->next;
-  c->active = f;
+  *list = f;
 }
 
-static void unlink_active(struct tr_http_flight *f) {
+static void unlink_flight(struct tr_http_flight *f) {
   *f->prev = f->next;
   if (f->next) f->next->prev = f->prev;
 }
@@ -132,12 +132,14 @@ static void give_back_handle(struct tr_http *c, CURL *easy) {
   c->idle[c->n_idle++] = easy;
 }
 
-/* Moves a flight from the active to the finished list. */
+/* Moves a flight from the active or waiting to the finished list. */
 static void retire(struct tr_http *c, struct tr_http_flight *f, struct tr_http_flight **finished) {
-  unlink_active(f);
-  curl_multi_remove_handle(c->multi, f->easy);
-  give_back_handle(c, f->easy);
-  f->easy = NULL;
+  unlink_flight(f);
+  if (f->easy) {
+    curl_multi_remove_handle(c->multi, f->easy);
+    give_back_handle(c, f->easy);
+    f->easy = NULL;
+  }
   f->next = *finished;
   *finished = f;
 }
@@ -146,10 +148,13 @@ static void retire(struct tr_http *c, struct tr_http_flight *f, struct tr_http_f
 static void start(struct tr_http *c, struct tr_http_flight *f, bool stopping, struct tr_http_flight **finished) {
   if (stopping || f->cancelled) {
     tr_http_flight_fail(f, TR_HTTP_FAULT_CANCELLED, "cancelled");
+  } else if (f->due_us) {
+    link_into(&c->waiting, f);
+    return;
   } else {
     f->easy = c->n_idle ? c->idle[--c->n_idle] : curl_easy_init();
     if (f->easy && tr_http_flight_prepare(f) && curl_multi_add_handle(c->multi, f->easy) == CURLM_OK) {
-      link_active(c, f);
+      link_into(&c->active, f);
       return;
     }
     if (f->easy) give_back_handle(c, f->easy);
@@ -162,12 +167,30 @@ static void start(struct tr_http *c, struct tr_http_flight *f, bool stopping, st
 
 static void end_cancelled(struct tr_http *c, bool all, struct tr_http_flight **finished) {
   if (!atomic_exchange(&c->cancels, false) && !all) return;
-  for (struct tr_http_flight *f = c->active, *next; f; f = next) {
-    next = f->next;
-    if (!all && !f->cancelled) continue;
-    tr_http_flight_fail(f, TR_HTTP_FAULT_CANCELLED, "cancelled");
-    retire(c, f, finished);
+  for (int list = 0; list < 2; list++) {
+    for (struct tr_http_flight *f = list ? c->active : c->waiting, *next; f; f = next) {
+      next = f->next;
+      if (!all && !f->cancelled) continue;
+      tr_http_flight_fail(f, TR_HTTP_FAULT_CANCELLED, "cancelled");
+      retire(c, f, finished);
+    }
   }
+}
+
+/* Rings the timers that are due; gives the milliseconds until the next one. */
+static int ring(struct tr_http *c, struct tr_http_flight **finished) {
+  int64_t now = c->waiting ? tr_http_now_us() : 0, next_us = INT64_MAX;
+  for (struct tr_http_flight *f = c->waiting, *next; f; f = next) {
+    next = f->next;
+    if (f->due_us <= now) {
+      f->status = TR_OK;
+      retire(c, f, finished);
+    } else if (f->due_us < next_us) {
+      next_us = f->due_us;
+    }
+  }
+  int64_t ms = next_us == INT64_MAX ? 60000 : (next_us - now) / 1000 + 1;
+  return ms > 60000 ? 60000 : (int)ms;
 }
 
 static void collect(struct tr_http *c, struct tr_http_flight **finished) {
@@ -216,10 +239,11 @@ static void *loop(void *arg) {
     }
     end_cancelled(c, stopping, &finished);
     collect(c, &finished);
+    int quiet_ms = ring(c, &finished);
     pthread_mutex_unlock(&c->work);
     bool called = finished != NULL;
     call_back(finished);
-    if (!stopping && !called) curl_multi_poll(c->multi, NULL, 0, 60000, NULL);
+    if (!stopping && !called) curl_multi_poll(c->multi, NULL, 0, quiet_ms, NULL);
   }
   return NULL;
 }
@@ -241,10 +265,9 @@ TR_MUST_USE static enum tr_status run(struct tr_http *c, struct tr_error *err) {
   return TR_OK;
 }
 
-enum tr_status tr_http_submit(struct tr_http *c, const struct tr_http_request *request, tr_http_done done, void *arg,
-                              struct tr_http_flight **out, struct tr_error *err) {
-  struct tr_http_flight *f;
-  TR_TRY(tr_http_flight_new(c, request, &f, err));
+/* Hands a new flight (taken) to the loop. */
+TR_MUST_USE static enum tr_status enqueue(struct tr_http *c, struct tr_http_flight *f, tr_http_done done, void *arg,
+                                          struct tr_http_flight **out, struct tr_error *err) {
   f->done = done;
   f->arg = arg;
   if (out) f->refs = 2;
@@ -264,6 +287,20 @@ enum tr_status tr_http_submit(struct tr_http *c, const struct tr_http_request *r
   }
   if (out) *out = f;
   return TR_OK;
+}
+
+enum tr_status tr_http_submit(struct tr_http *c, const struct tr_http_request *request, tr_http_done done, void *arg,
+                              struct tr_http_flight **out, struct tr_error *err) {
+  struct tr_http_flight *f;
+  TR_TRY(tr_http_flight_new(c, request, &f, err));
+  return enqueue(c, f, done, arg, out, err);
+}
+
+enum tr_status tr_http_after(struct tr_http *c, int64_t delay_ms, tr_http_done done, void *arg,
+                             struct tr_http_flight **out, struct tr_error *err) {
+  struct tr_http_flight *f;
+  TR_TRY(tr_http_timer_new(c, delay_ms, &f, err));
+  return enqueue(c, f, done, arg, out, err);
 }
 
 void tr_http_cancel(struct tr_http_flight *f) {

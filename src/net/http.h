@@ -36,8 +36,14 @@ struct tr_http_header {
   const char *name, *value;
 };
 
-/* A request. Everything but `body` and `into` is copied by tr_http_submit; those two are borrowed until the callback
- * has returned. */
+/* A piece of memory for a body, or bytes to be passed over (`to` NULL). */
+struct tr_http_part {
+  void *to;
+  size_t bytes;
+};
+
+/* A request. Everything but `body` and what `into` points to is copied by tr_http_submit; those two are borrowed until
+ * the callback has returned. A body longer than all of `into` is TR_HTTP_FAULT_TOO_LARGE. */
 struct tr_http_request {
   const char *method; /* "GET", "HEAD", "PUT", "POST", "DELETE", … */
   const char *url;    /* http or https, escaped; sent exactly as written */
@@ -45,8 +51,8 @@ struct tr_http_request {
   int n_headers;
   const void *body; /* PUT and POST send Content-Length: 0 without one */
   size_t body_bytes;
-  void *into;             /* where the body of a 2xx goes; NULL = the client allocates */
-  size_t into_bytes;      /* its size; a longer body is TR_HTTP_FAULT_TOO_LARGE */
+  const struct tr_http_part *into; /* where the body of a 2xx goes, one after another; copied. NULL = allocated */
+  int n_into;
   size_t max_bytes;       /* limit of an allocated body; 0 = 64 MiB. Bodies of other statuses are cut at 64 KiB */
   int64_t deadline_ms;    /* for all of it, queueing included; 0 = 60 s */
   int64_t connect_ms;     /* for making a connection; 0 = 10 s */
@@ -59,9 +65,9 @@ struct tr_http_request {
 struct tr_http_reply {
   enum tr_http_fault fault;
   int status;        /* 0 while none came */
-  uint8_t *body;     /* `into`, or allocated */
-  size_t body_bytes; /* what came of it */
-  size_t body_room;  /* bytes allocated; 0 = `into`, or nothing */
+  uint8_t *body;     /* allocated; NULL when it went to `into` */
+  size_t body_bytes; /* what came of it, wherever it went */
+  size_t body_room;  /* bytes allocated */
   bool new_connection;
   int64_t first_byte_us, total_us; /* since submission */
   char *headers;                   /* name 0 value 0 …, names in lower case */
@@ -91,6 +97,9 @@ TR_MUST_USE enum tr_status tr_http_submit(struct tr_http *client, const struct t
                                           struct tr_error *err);
 /* Asks for an end; the callback comes with TR_HTTP_FAULT_CANCELLED unless it was already on its way. Any thread. */
 void tr_http_cancel(struct tr_http_flight *flight);
+/* Calls `done` on the loop thread after delay_ms (TR_OK, an empty reply), or at once when cancelled. */
+TR_MUST_USE enum tr_status tr_http_after(struct tr_http *client, int64_t delay_ms, tr_http_done done, void *arg,
+                                         struct tr_http_flight **out, struct tr_error *err);
 /* NULL is allowed. */
 void tr_http_flight_unref(struct tr_http_flight *flight);
 

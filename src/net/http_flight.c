@@ -19,6 +19,7 @@ void tr_http_flight_unref(struct tr_http_flight *f) {
   free(f->method);
   free(f->url);
   free(f->user_agent);
+  free(f->into);
   tr_http_reply_free(&f->reply);
   tr_mem_free(f, sizeof *f);
 }
@@ -59,6 +60,12 @@ TR_MUST_USE static enum tr_status fill(struct tr_http_flight *f, const struct tr
   f->request.method = f->method;
   f->request.url = f->url;
   f->request.headers = NULL;
+  if (r->into) {
+    f->into = malloc((size_t)(r->n_into + 1) * sizeof *f->into);
+    if (!f->into) return tr_fail_memory(err, (size_t)r->n_into * sizeof *f->into);
+    memcpy(f->into, r->into, (size_t)r->n_into * sizeof *f->into);
+    f->request.into = f->into;
+  }
   bool typed = false;
   for (int i = 0; i < r->n_headers; i++) {
     typed |= strcasecmp(r->headers[i].name, "content-type") == 0;
@@ -71,6 +78,19 @@ TR_MUST_USE static enum tr_status fill(struct tr_http_flight *f, const struct tr
     if (!longer) return tr_fail_memory(err, 20);
     f->headers = longer;
   }
+  return TR_OK;
+}
+
+enum tr_status tr_http_timer_new(struct tr_http *client, int64_t delay_ms, struct tr_http_flight **out,
+                                 struct tr_error *err) {
+  void *memory;
+  TR_TRY(tr_mem_calloc(sizeof(struct tr_http_flight), &memory, err));
+  struct tr_http_flight *f = memory;
+  f->refs = 1;
+  f->client = client;
+  f->submitted_us = tr_http_now_us();
+  f->due_us = f->submitted_us + (delay_ms > 0 ? delay_ms * 1000 : 1);
+  *out = f;
   return TR_OK;
 }
 
@@ -116,6 +136,24 @@ static bool make_room(struct tr_http_flight *f, size_t more, size_t limit) {
   return grow(f, (void **)&f->reply.body, f->reply.body_bytes, &f->reply.body_room, first, limit);
 }
 
+/* Puts bytes where the caller wants them. */
+static bool scatter(struct tr_http_flight *f, const char *data, size_t bytes) {
+  while (bytes && f->at_part < f->request.n_into) {
+    struct tr_http_part *p = &f->into[f->at_part];
+    size_t n = p->bytes - f->at_byte < bytes ? p->bytes - f->at_byte : bytes;
+    if (p->to) memcpy((uint8_t *)p->to + f->at_byte, data, n);
+    data += n;
+    bytes -= n;
+    f->reply.body_bytes += n;
+    f->at_byte += n;
+    if (f->at_byte < p->bytes) continue;
+    f->at_part++;
+    f->at_byte = 0;
+  }
+  if (bytes) f->fault = TR_HTTP_FAULT_TOO_LARGE;
+  return bytes == 0;
+}
+
 static size_t on_body(char *data, size_t one, size_t bytes, void *arg) {
   (void)one;
   struct tr_http_flight *f = arg;
@@ -126,12 +164,8 @@ static size_t on_body(char *data, size_t one, size_t bytes, void *arg) {
     r->status = (int)status;
   }
   bool good = r->status >= 200 && r->status < 300;
-  if (good && f->request.into) {
-    if (bytes > f->request.into_bytes - r->body_bytes) {
-      f->fault = TR_HTTP_FAULT_TOO_LARGE;
-      return 0;
-    }
-    r->body = f->request.into;
+  if (good && f->into) {
+    return scatter(f, data, bytes) ? bytes : 0;
   } else if (good) {
     if (!make_room(f, bytes, f->request.max_bytes ? f->request.max_bytes : DEFAULT_BODY_BYTES)) return 0;
   } else {
@@ -264,9 +298,13 @@ static enum tr_http_fault fault_of(CURLcode code, bool connected) {
 }
 
 void tr_http_flight_fail(struct tr_http_flight *f, enum tr_http_fault fault, const char *why) {
-  int shown = (int)strcspn(f->url, "?#");
   f->reply.fault = fault;
   f->reply.total_us = tr_http_now_us() - f->submitted_us;
+  if (!f->url) { /* a timer */
+    f->status = tr_fail(&f->error, TR_EXC_OS, "%s", why);
+    return;
+  }
+  int shown = (int)strcspn(f->url, "?#");
   if (fault == TR_HTTP_FAULT_DEADLINE) { /* TimeoutError in Python */
     f->status = tr_fail_os(&f->error, ETIMEDOUT, "%s %.*s: %s", f->method, shown, f->url, why);
     return;
@@ -302,7 +340,7 @@ void tr_http_flight_settle(struct tr_http_flight *f, CURLcode code) {
 }
 
 void tr_http_reply_free(struct tr_http_reply *r) {
-  if (r->body_room) tr_mem_free(r->body, r->body_room);
+  tr_mem_free(r->body, r->body_room);
   tr_mem_free(r->headers, r->headers_room);
   memset(r, 0, sizeof *r);
 }

@@ -16,7 +16,7 @@ struct tr_http {
   _Atomic bool cancels; /* some flight wants to be cancelled */
   pthread_t thread;
   CURLM *multi;
-  struct tr_http_flight *active; /* the loop's own */
+  struct tr_http_flight *active, *waiting; /* the loop's own: in libcurl; timers */
   CURL *idle[TR_HTTP_IDLE_HANDLES];
   int n_idle;
   struct tr_http *next; /* list of all clients, for fork */
@@ -33,6 +33,10 @@ struct tr_http_flight {
   struct curl_slist *headers;
   struct tr_http_request request; /* its strings are the copies above */
   int64_t submitted_us;
+  int64_t due_us;            /* a timer: when it rings; else 0 */
+  struct tr_http_part *into; /* request.n_into of them, malloc'ed */
+  int at_part;               /* the one that is being filled */
+  size_t at_byte;
   CURL *easy;
   char curl_text[CURL_ERROR_SIZE];
   enum tr_http_fault fault; /* found by a callback of libcurl */
@@ -45,6 +49,9 @@ int64_t tr_http_now_us(void);
 /* Checks and copies a request; the flight has one reference. */
 TR_MUST_USE enum tr_status tr_http_flight_new(struct tr_http *client, const struct tr_http_request *request,
                                               struct tr_http_flight **out, struct tr_error *err);
+/* A flight that only waits. */
+TR_MUST_USE enum tr_status tr_http_timer_new(struct tr_http *client, int64_t delay_ms, struct tr_http_flight **out,
+                                             struct tr_error *err);
 /* Makes libcurl's handle ready to send. False when libcurl has no memory. */
 bool tr_http_flight_prepare(struct tr_http_flight *f);
 /* Fills status, error and reply from how libcurl ended. */

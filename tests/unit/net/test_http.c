@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct http_peer peer;
@@ -111,18 +112,20 @@ static void into_memory_of_the_caller(void **state) {
   struct tr_http_reply reply;
   struct tr_error err;
   uint8_t to[1000];
-  struct tr_http_request r = {.url = at("/bytes/1000"), .into = to, .into_bytes = sizeof to};
+  struct tr_http_part parts[] = {{to, 10}, {NULL, 90}, {to + 100, 900}};
+  struct tr_http_request r = {.url = at("/bytes/1000"), .into = parts, .n_into = 3};
+  memset(to, 255, sizeof to);
   assert_int_equal(call(r, &reply, &err), TR_OK);
-  assert_ptr_equal(reply.body, to);
+  assert_null(reply.body);
   assert_int_equal(reply.body_bytes, 1000);
-  for (int i = 0; i < 1000; i++) assert_int_equal(to[i], i % 251);
+  for (int i = 0; i < 1000; i++) assert_int_equal(to[i], i >= 10 && i < 100 ? 255 : i % 251);
   tr_http_reply_free(&reply);
-  r.into_bytes = 999;
+  parts[2].bytes = 899;
   assert_int_equal(call(r, &reply, &err), TR_ERROR);
   assert_int_equal(reply.fault, TR_HTTP_FAULT_TOO_LARGE);
   tr_http_reply_free(&reply);
   /* What a server says of a failure is not data. */
-  r = (struct tr_http_request){.url = at("/status/403"), .into = to, .into_bytes = 2};
+  r = (struct tr_http_request){.url = at("/status/403"), .into = parts, .n_into = 1};
   memset(to, 9, sizeof to);
   assert_int_equal(call(r, &reply, &err), TR_OK);
   assert_int_equal(reply.status, 403);
@@ -268,6 +271,39 @@ static void cancel(void **state) {
   }
 }
 
+static void timed(void *arg, enum tr_status status, struct tr_http_reply *reply, const struct tr_error *err) {
+  (void)err;
+  struct one *one = arg;
+  pthread_mutex_lock(&one->many->lock);
+  one->many->good += status == TR_OK;
+  one->many->cancelled += reply->fault == TR_HTTP_FAULT_CANCELLED;
+  if (--one->many->left == 0) pthread_cond_signal(&one->many->cond);
+  pthread_mutex_unlock(&one->many->lock);
+}
+
+static void timers(void **state) {
+  (void)state;
+  struct many m = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .left = 3};
+  struct one one = {&m, 0};
+  struct tr_http_flight *late;
+  struct timespec a, b;
+  clock_gettime(CLOCK_MONOTONIC, &a);
+  assert_int_equal(tr_http_after(client, 5000, timed, &one, &late, NULL), TR_OK);
+  assert_int_equal(tr_http_after(client, 60, timed, &one, NULL, NULL), TR_OK);
+  assert_int_equal(tr_http_after(client, 0, timed, &one, NULL, NULL), TR_OK);
+  usleep(100000);
+  pthread_mutex_lock(&m.lock);
+  assert_int_equal(m.left, 1);
+  pthread_mutex_unlock(&m.lock);
+  tr_http_cancel(late);
+  wait_for(&m);
+  clock_gettime(CLOCK_MONOTONIC, &b);
+  assert_true(b.tv_sec - a.tv_sec < 4);
+  assert_int_equal(m.good, 2);
+  assert_int_equal(m.cancelled, 1);
+  tr_http_flight_unref(late);
+}
+
 static void free_cancels(void **state) {
   (void)state;
   struct many m = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .left = 2};
@@ -405,6 +441,7 @@ int main(void) {
       cmocka_unit_test(redirects),
       cmocka_unit_test(many_in_flight),
       cmocka_unit_test(cancel),
+      cmocka_unit_test(timers),
       cmocka_unit_test(free_cancels),
       cmocka_unit_test(query_cancelled),
       cmocka_unit_test(submit_from_callback),
