@@ -29,7 +29,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "data/kern": ("base", "meta/type", "meta/plan", "data/col"),
     "data/store": ("base", "net", "meta/type", "data/col", "data/kern"),
     "data/format": ("base", *META, "data/col", "data/kern", "data/store"),
-    "data/exec": ("base", *META, "data/col", "data/kern", "data/store", "data/format"),
+    "data/exec": ("base", "net", *META, "data/col", "data/kern", "data/store", "data/format"),
     "client": ("base", "net", *META, "data"),
     "scheduler": ("base", "net", *META),
     "worker": ("base", "net", *META, "data"),

@@ -259,5 +259,6 @@ int tr_client_add_engine(PyObject *module) {
   if (PyModule_AddFunctions(module, tr_client_array_functions) < 0) return -1;
   if (PyModule_AddFunctions(module, tr_client_io_functions) < 0) return -1;
   if (PyModule_AddFunctions(module, tr_client_codec_functions) < 0) return -1;
+  if (PyModule_AddFunctions(module, tr_client_seal_functions) < 0) return -1;
   return PyModule_AddIntConstant(module, "ENGINE_ABI", 1);
 }

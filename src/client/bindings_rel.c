@@ -67,7 +67,9 @@ static bool *need_arg(PyObject *arg, const struct tr_rel *r, bool *all) {
   return need;
 }
 
-static PyObject *rel_run(PyObject *self, PyObject *const *args, Py_ssize_t n) {
+static PyObject *runner; /* who computes instead of this process; NULL = nobody */
+
+static PyObject *rel_run_here(PyObject *self, PyObject *const *args, Py_ssize_t n) {
   bool all;
   bool *need = need_arg(n ? args[0] : NULL, rel_of(self), &all);
   if (!need && !all) return NULL;
@@ -78,6 +80,38 @@ static PyObject *rel_run(PyObject *self, PyObject *const *args, Py_ssize_t n) {
   tr_client_end(&call);
   free(need);
   return st == TR_OK ? tr_client_wrap_frame(f) : tr_client_raise(st, &call.err);
+}
+
+static bool is_at_hand(PyObject *self, PyObject *need_seq, bool *yes) {
+  bool all;
+  bool *need = need_arg(need_seq, rel_of(self), &all);
+  if (!need && !all) return false;
+  Py_BEGIN_ALLOW_THREADS *yes = tr_exec_is_kept(rel_of(self), need);
+  Py_END_ALLOW_THREADS free(need);
+  return true;
+}
+
+static PyObject *rel_run(PyObject *self, PyObject *const *args, Py_ssize_t n) {
+  bool at_hand = true;
+  if (runner && !is_at_hand(self, n ? args[0] : Py_None, &at_hand)) return NULL;
+  if (at_hand) return rel_run_here(self, args, n);
+  PyObject *call[] = {NULL, self, n ? args[0] : Py_None};
+  PyObject *given = Py_NewRef(runner);
+  PyObject *frame = PyObject_Vectorcall(given, call + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+  Py_DECREF(given);
+  if (frame && !PyObject_TypeCheck(frame, &tr_client_frame_type)) {
+    PyErr_Format(PyExc_TypeError, "the runner gave a %s, not a Frame", Py_TYPE(frame)->tp_name);
+    Py_CLEAR(frame);
+  }
+  return frame;
+}
+
+static PyObject *set_runner(PyObject *self, PyObject *arg) {
+  (void)self;
+  PyObject *old = runner;
+  runner = arg == Py_None ? NULL : Py_NewRef(arg);
+  Py_XDECREF(old);
+  Py_RETURN_NONE;
 }
 
 static PyObject *rel_detach(PyObject *self, PyObject *arg) {
@@ -107,12 +141,8 @@ static PyObject *rel_attach(PyObject *self, PyObject *const *args, Py_ssize_t n)
 }
 
 static PyObject *rel_is_kept(PyObject *self, PyObject *arg) {
-  bool all, yes;
-  bool *need = need_arg(arg, rel_of(self), &all);
-  if (!need && !all) return NULL;
-  Py_BEGIN_ALLOW_THREADS yes = tr_exec_is_kept(rel_of(self), need);
-  Py_END_ALLOW_THREADS free(need);
-  return PyBool_FromLong(yes);
+  bool yes;
+  return is_at_hand(self, arg, &yes) ? PyBool_FromLong(yes) : NULL;
 }
 
 static PyObject *rel_drop(PyObject *self, PyObject *unused) {
@@ -176,7 +206,9 @@ static PyGetSetDef rel_getset[] = {{"n_cols", get_n_cols, NULL, "columns", NULL}
 static PyMethodDef rel_methods[] = {
     {"schema", rel_schema, METH_O, "schema(i)\n\n(dtype name, maybe_null, unsettled) of column i."},
     {"run", (PyCFunction)(void (*)(void))rel_run, METH_FASTCALL,
-     "run(need=None)\n\nComputes the columns at positions need as a Frame."},
+     "run(need=None)\n\nComputes the columns at positions need as a Frame, here or where set_runner says."},
+    {"run_here", (PyCFunction)(void (*)(void))rel_run_here, METH_FASTCALL,
+     "run_here(need=None)\n\nThe same, in this process whatever set_runner says."},
     {"detach", rel_detach, METH_O,
      "detach(need)\n\nWhat a run of the columns at positions need would compute, as a rewritten plan of its own: its "
      "root has exactly these columns, what is at hand is a FRAME."},
@@ -357,6 +389,8 @@ static PyObject *agg_dtype(PyObject *self, PyObject *const *args, Py_ssize_t n) 
 }
 
 PyMethodDef tr_client_rel_functions[] = {
+    {"set_runner", set_runner, METH_O,
+     "set_runner(function)\n\nfunction(rel, need) gives the Frame of every run from now on; None = this process."},
     {"source", (PyCFunction)(void (*)(void))make_frame_source, METH_FASTCALL,
      "source(frame, name)\n\nA leaf over a Frame."},
     {"node", (PyCFunction)(void (*)(void))make_node, METH_VARARGS | METH_KEYWORDS,
