@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -83,6 +84,8 @@ def info(frame, **arguments):
     frame.info(buf=buffer, **arguments)
     return buffer.getvalue()
 """
+
+REDUCTION = re.compile(r"v\d+ = (?P<frame>\w+)(?P<call>\.(sum|mean|median|prod|min|max|std|var|sem|any|all)\(.*\))")
 
 for _file in (__file__, compare.__file__):
     terality.patch.add_internal(_file)  # our looking at results is no call of the program
@@ -220,7 +223,7 @@ def _compare(program: Program, ours: Outcome, theirs: Outcome) -> Iterator[str]:
     for step, a, b in zip(program.steps, ours.errors, theirs.errors, strict=True):
         if b in KNOWN_ERRORS:
             return
-        if a != b and _without_schema(a) != _without_schema(b):
+        if a != b and _without_schema(a) != _without_schema(b) and not _of_another_column(step.source, a, b, theirs):
             yield f"{step.source}: raised {a}, expected {b}"
     made_by = {step.target: step.source for step in program.steps}
     for name, expected in theirs.variables.items():
@@ -239,6 +242,17 @@ def _compare(program: Program, ours: Outcome, theirs: Outcome) -> Iterator[str]:
         found = _file_difference(name, ours.files.get(name), content)
         if found:
             yield f"file {name}: {found}"
+
+
+def _of_another_column(source: str, ours: Any, theirs: Any, outcome: Outcome) -> bool:
+    """Tell whether a reduction complains of another column than pandas, which goes by blocks (docs/differences.md)."""
+    found = REDUCTION.fullmatch(source)
+    frame = outcome.variables.get(found["frame"]) if found else None
+    refused = {error and error[0] for error in (ours, theirs)} == {"TypeError"}
+    if found is None or not isinstance(frame, pandas.DataFrame) or not refused:
+        return False
+    parts = (frame.iloc[:, [i]] for i in range(frame.shape[1]))
+    return ours in [execute(f"part{found['call']}", {"part": part}) for part in parts]
 
 
 def _without_schema(error: tuple[str, str] | None) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -68,6 +69,15 @@ def test_class_of_labels_picked_twice() -> None:
     assert type(ours.index) is pandas.RangeIndex
     known = frame[frame["a"] != 3]
     assert type(known.index) is type(known.head(2).index) is pandas.Index
+
+
+def test_column_complained_of(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.parquet")
+    pandas.DataFrame({"s": ["a"], "t": pandas.to_datetime(["2020-01-01"])}).to_parquet(path)
+    with pytest.raises(TypeError, match="string"):
+        terality.read_parquet(path).prod()
+    with mode("off"), pytest.raises(TypeError, match="DatetimeArray"):
+        pandas.read_parquet(path).prod()
 
 
 def test_squares_of_float32() -> None:
