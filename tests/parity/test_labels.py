@@ -90,3 +90,15 @@ def test_sorting_labels_with_categories() -> None:
         "df.sort_index(kind='stable')",
     )
     assert not found, "\n".join(found)
+
+
+def test_names_of_counted_columns() -> None:
+    """Counts are named by the labels that the columns have, not by equal ones that were given."""
+    frame = pandas.DataFrame([[1, 2.5], [1, 3.5]], columns=pandas.Index([False, True]))
+    numbers = pandas.DataFrame([[1, 2], [1, 3]], columns=pandas.Index([0.5, 1.0]))
+    found = disagreements(
+        {"df": frame, "numbers": numbers},
+        "df.value_counts(subset=[False])", "df.value_counts([True, False])", "df.value_counts()",
+        "numbers.value_counts([1])", "numbers.groupby([1])[0.5].sum()", "numbers.value_counts()",
+    )  # fmt: skip
+    assert not found, "\n".join(found)

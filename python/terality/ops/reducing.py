@@ -232,6 +232,7 @@ def value_counts_frame(self: DataFrame, subset: Any = None, normalize: bool = Fa
     rel = _engine.node(
         "AGGREGATE", (table.rel,), tuple(made.exprs), n_keys=len(keys), items=tuple(made.items), sort=False, dropna=True
     )
-    rows = Keys([_engine.col(rel, i) for i in range(len(keys))], [table.dtypes[i] for i in at], labels, multi=True)
+    names = [table.columns[i] for i in at]
+    rows = Keys([_engine.col(rel, i) for i in range(len(keys))], [table.dtypes[i] for i in at], names, multi=True)
     counted = Table(rel, [_engine.col(rel, len(keys))], [np.dtype("int64")], None, rows, "count")
     return result(ordered(counted, counted.exprs, [not ascending], False))
