@@ -1,0 +1,72 @@
+/* Between the files of the API: routes, reading of bodies, handlers. */
+#pragma once
+#include "base/json_text.h"
+#include "scheduler/api.h"
+
+struct tr_api_route {
+  const char *method, *path; /* one "{id}" at most */
+  unsigned who;              /* bits 1 << enum tr_identity_kind; 0 = everybody */
+  int64_t body;              /* most bytes; 0 = none taken */
+  bool (*prepare)(struct tr_api_call *call);                                    /* false with a fault */
+  bool (*run)(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last); /* false: parked */
+  int64_t (*wake)(const struct tr_state *s, const struct tr_api_call *call); /* when to run it again; NULL: never parked */
+};
+
+/* Reading a JSON object: each call takes one field and says false, with a 400 naming it, when it is not right. The last
+ * call is tr_fields_end, which refuses what nobody asked for. */
+struct tr_fields {
+  const json_t *object;
+  const char *where; /* for messages: "the body", "reports[3]" */
+  struct tr_fault *fault;
+  size_t seen;
+};
+enum tr_text_rule { TR_RULE_NAME, TR_RULE_ID, TR_RULE_CLASS, TR_RULE_SEALED, TR_RULE_ANY };
+bool tr_fields_begin(struct tr_fields *f, const json_t *object, const char *where, struct tr_fault *fault);
+/* Optional fields have a fallback: *out is left as it is when the field is absent. */
+bool tr_fields_text(struct tr_fields *f, const char *name, bool optional, enum tr_text_rule rule, size_t most,
+                    const char **out);
+bool tr_fields_int(struct tr_fields *f, const char *name, bool optional, int64_t least, int64_t most, int64_t *out);
+bool tr_fields_bool(struct tr_fields *f, const char *name, bool optional, bool *out);
+bool tr_fields_number(struct tr_fields *f, const char *name, bool optional, double most, double *out);
+bool tr_fields_list(struct tr_fields *f, const char *name, bool optional, size_t most, const json_t **out);
+bool tr_fields_any(struct tr_fields *f, const char *name, bool optional, const json_t **out);
+bool tr_fields_end(struct tr_fields *f);
+/* Whether the text keeps the rule. */
+bool tr_text_keeps(const char *s, enum tr_text_rule rule, size_t most);
+
+/* Answers: status and type; the text is written to call->reply. Returns true. */
+bool tr_api_answer(struct tr_api_call *call, int status);
+/* Answers with call->fault. Returns true. */
+bool tr_api_refuse(struct tr_api_call *call);
+/* The account of who asks; NULL with a fault (an account that is gone). */
+struct tr_account *tr_api_account(struct tr_state *s, struct tr_api_call *call);
+
+bool tr_api_named_prepare(struct tr_api_call *call); /* {"name"[, "account"]} */
+bool tr_api_accounts_add(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_accounts_list(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_keys_add(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_keys_list(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_keys_revoke(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_deployments_add(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_deployments_list(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_deployments_drop(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_usage(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+
+bool tr_api_query_prepare(struct tr_api_call *call);
+bool tr_api_queries_add(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_queries_list(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_query_get(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+int64_t tr_api_query_get_wake(const struct tr_state *s, const struct tr_api_call *call);
+bool tr_api_query_cancel(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_query_plan(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+
+bool tr_api_lease_prepare(struct tr_api_call *call);
+bool tr_api_lease(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+int64_t tr_api_lease_wake(const struct tr_state *s, const struct tr_api_call *call);
+bool tr_api_workers_list(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_workers_drain(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_capacity(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+
+bool tr_api_health(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_metrics(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_openapi(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);

@@ -1,0 +1,59 @@
+/* What everybody may ask: health, metrics (totals of the process, no names), the API's description. */
+#include "base/mem.h"
+#include "scheduler/api_int.h"
+#include "scheduler/openapi.h"
+#include <string.h>
+
+bool tr_api_health(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
+  (void)at;
+  (void)last;
+  /* Asks the database too: a scheduler that cannot read is not healthy. A failing read makes this turn a 503. */
+  struct tr_journal_row *row = tr_journal_read(s->journal, TR_JOURNAL_GET_EPOCH, "");
+  if (tr_journal_next(row)) tr_journal_end(row);
+  tr_text_add_format(&call->reply, "{\"status\":\"ok\",\"version\":%d}", TR_API_VERSION);
+  return tr_api_answer(call, 200);
+}
+
+static void metric(struct tr_text *out, const char *name, const char *type, const char *help, int64_t value) {
+  tr_text_add_format(out, "# HELP terality_%s %s\n# TYPE terality_%s %s\nterality_%s %lld\n", name, help, name, type,
+                     name, (long long)value);
+}
+
+bool tr_api_metrics(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
+  const struct tr_state_counters *c = &s->counters;
+  struct tr_text *out = &call->reply;
+  int64_t workers = 0, ready = 0, leased = 0;
+  size_t i = 0;
+  (void)at;
+  (void)last;
+  for (const struct tr_deployment *d; (d = tr_name_map_next(&s->deployments, &i));) {
+    workers += (int64_t)d->workers.n;
+    ready += d->n_ready;
+    leased += d->n_leased;
+  }
+  metric(out, "queries_accepted_total", "counter", "Queries accepted.", c->queries_accepted);
+  metric(out, "queries_done_total", "counter", "Queries that ended well.", c->queries_done);
+  metric(out, "queries_failed_total", "counter", "Queries that failed.", c->queries_failed);
+  metric(out, "queries_cancelled_total", "counter", "Queries cancelled.", c->queries_cancelled);
+  metric(out, "queries_running", "gauge", "Queries accepted and not ended.", (int64_t)s->queries.n);
+  metric(out, "tasks_done_total", "counter", "Tasks with a result.", c->tasks_done);
+  metric(out, "task_failures_total", "counter", "Attempts that failed or were lost.", c->tasks_failed);
+  metric(out, "tasks_ready", "gauge", "Tasks that wait for a worker.", ready);
+  metric(out, "tasks_running", "gauge", "Tasks leased to workers.", leased);
+  metric(out, "leases_total", "counter", "Leases given.", c->leases);
+  metric(out, "leases_expired_total", "counter", "Leases that ran out.", c->leases_expired);
+  metric(out, "leases_adopted_total", "counter", "Leases that workers took up again.", c->leases_adopted);
+  metric(out, "database_reloads_total", "counter", "Times the database refused a write.", c->reloads);
+  metric(out, "workers", "gauge", "Workers heard of in the last minute.", workers);
+  metric(out, "memory_bytes", "gauge", "Memory of the scheduler's own structures.", (int64_t)tr_mem_used());
+  call->type = "text/plain; version=0.0.4";
+  return tr_api_answer(call, 200);
+}
+
+bool tr_api_openapi(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
+  (void)s;
+  (void)at;
+  (void)last;
+  tr_text_add(&call->reply, tr_openapi_json, tr_openapi_json_bytes);
+  return tr_api_answer(call, 200);
+}

@@ -1,0 +1,457 @@
+/* Tasks given out, renewed, taken back and reported: see state.h. All leases last equally long, so a list to whose end
+ * new and renewed ones go is sorted by their ends. */
+#include "base/hash.h"
+#include "base/json_text.h"
+#include "scheduler/state.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void unlink_leased(struct tr_state *s, struct tr_task *t) {
+  if (t->prev) t->prev->next = t->next;
+  else s->leased_first = t->next;
+  if (t->next) t->next->prev = t->prev;
+  else s->leased_last = t->prev;
+  t->next = t->prev = NULL;
+}
+
+static void append_leased(struct tr_state *s, struct tr_task *t) {
+  t->prev = s->leased_last;
+  t->next = NULL;
+  if (t->prev) t->prev->next = t;
+  else s->leased_first = t;
+  s->leased_last = t;
+}
+
+static void unlink_backoff(struct tr_state *s, struct tr_task *t) {
+  struct tr_task **at = &s->backoff_first;
+  while (*at != t) at = &(*at)->next;
+  *at = t->next;
+  t->next = NULL;
+}
+
+static void queue_retry(struct tr_query_stage *stage, struct tr_task *t) {
+  if (t->queued || t - stage->tasks >= stage->fresh) return;
+  t->queued = true;
+  t->retry = NULL;
+  if (stage->retry_last) stage->retry_last->retry = t;
+  else stage->retry_first = t;
+  stage->retry_last = t;
+}
+
+static void count_ready(struct tr_query_stage *stage, int step) {
+  stage->n_ready += step;
+  stage->query->n_ready += step;
+  stage->query->deployment->n_ready += step;
+}
+
+static void count_leased(struct tr_query_stage *stage, int step) {
+  stage->n_leased += step;
+  stage->query->n_leased += step;
+  stage->query->deployment->n_leased += step;
+}
+
+void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state) {
+  struct tr_query_stage *stage = t->stage;
+  if (t->state == TR_TASK_READY) count_ready(stage, -1);
+  if (t->state == TR_TASK_BACKOFF) unlink_backoff(s, t);
+  if (t->state == TR_TASK_LEASED) {
+    unlink_leased(s, t);
+    count_leased(stage, -1);
+    if (t->worker) t->worker->n_leases--;
+    t->worker = NULL;
+  }
+  t->state = (uint8_t)state;
+  if (state == TR_TASK_READY) {
+    count_ready(stage, 1);
+    queue_retry(stage, t);
+  }
+  if (state == TR_TASK_LEASED) {
+    append_leased(s, t);
+    count_leased(stage, 1);
+  }
+  if (state == TR_TASK_BACKOFF) {
+    t->next = s->backoff_first;
+    s->backoff_first = t;
+  }
+}
+
+static struct tr_task *pop_ready(struct tr_query_stage *stage) {
+  for (struct tr_task *t; (t = stage->retry_first);) {
+    stage->retry_first = t->retry;
+    if (!t->retry) stage->retry_last = NULL;
+    t->queued = false;
+    if (t->state == TR_TASK_READY) return t;
+  }
+  while (stage->fresh < stage->spec->n_tasks) {
+    struct tr_task *t = &stage->tasks[stage->fresh++];
+    if (t->state == TR_TASK_READY) return t;
+  }
+  return NULL;
+}
+
+/* Queries take turns, so that a small one does not wait for the end of a large one. */
+static struct tr_task *next_task(struct tr_deployment *d) {
+  if (!d->n_ready) return NULL;
+  struct tr_query *q = d->turn ? d->turn : d->first;
+  while (!q->n_ready) q = q->next ? q->next : d->first;
+  d->turn = q->next;
+  for (int i = 0; i < q->spec.n_stages; i++)
+    if (q->stages[i].n_ready) return pop_ready(&q->stages[i]);
+  return NULL;
+}
+
+static void print_producer(const struct tr_query_stage *from, int task, struct tr_text *out) {
+  tr_text_add_str(out, "{\"task\":");
+  tr_text_add_int(out, task);
+  tr_text_add_str(out, ",\"attempt\":");
+  tr_text_add_int(out, from->tasks[task].attempt);
+  tr_text_add_str(out, ",\"rows\":");
+  tr_text_add_int(out, from->tasks[task].rows);
+  tr_text_add_char(out, '}');
+}
+
+/* All consumers of a stage are told the same producers: the text is made once. */
+static const struct tr_text *producers(struct tr_query_stage *from) {
+  if (from->producers.length) return &from->producers;
+  for (int t = 0; t < from->spec->n_tasks; t++) {
+    if (t) tr_text_add_char(&from->producers, ',');
+    print_producer(from, t, &from->producers);
+  }
+  return &from->producers;
+}
+
+/* Rows and bytes that the task will read of this input. */
+static void print_share(const struct tr_query_stage *from, enum tr_input_mode mode, int task, struct tr_text *out) {
+  int64_t rows = from->rows, bytes = from->bytes;
+  if (mode == TR_INPUT_SHUFFLE) {
+    rows = from->part_rows[task];
+    bytes = from->part_bytes[task];
+  } else if (mode == TR_INPUT_SAME) {
+    rows = from->tasks[task].rows;
+    bytes = from->tasks[task].bytes;
+  }
+  tr_text_add_format(out, "\"rows\":%lld,\"bytes\":%lld,", (long long)rows, (long long)bytes);
+}
+
+static void print_input(const struct tr_query_stage *stage, const struct tr_spec_input *in, int task,
+                        struct tr_text *out) {
+  tr_text_add_format(out, "{\"stage\":%d,", in->stage);
+  if (in->stage < 0) {
+    tr_text_add_str(out, "\"producers\":[]}");
+    return;
+  }
+  struct tr_query_stage *from = &stage->query->stages[in->stage];
+  print_share(from, in->mode, task, out);
+  tr_text_add_str(out, "\"producers\":[");
+  if (in->mode == TR_INPUT_SAME) {
+    print_producer(from, task, out);
+  } else {
+    const struct tr_text *all = producers(from);
+    if (tr_text_check(all, NULL) != TR_OK) out->failed_bytes = all->failed_bytes;
+    else tr_text_add(out, all->data, all->length);
+  }
+  tr_text_add_str(out, "]}");
+}
+
+/* Which rows of all rows the task has. */
+static void print_position(const struct tr_query_stage *stage, int task, struct tr_text *out) {
+  const struct tr_spec_stage *spec = stage->spec;
+  int64_t before = 0, total;
+  if (spec->base == TR_SPEC_NO_ROWS) return;
+  if (spec->base == TR_SPEC_ROWS) {
+    before = spec->first_row[task];
+    total = spec->first_row[spec->n_tasks];
+  } else {
+    const struct tr_query_stage *base = &stage->query->stages[spec->base];
+    for (int t = 0; t < task; t++) before += base->tasks[t].rows;
+    total = base->rows;
+  }
+  tr_text_add_format(out, ",\"row_offset\":%lld,\"total_rows\":%lld", (long long)before, (long long)total);
+}
+
+static void print_pieces(const struct tr_spec_stage *spec, int task, struct tr_text *out) {
+  tr_text_add_str(out, ",\"pieces\":[");
+  for (int i = spec->first_piece[task]; i < spec->first_piece[task + 1]; i++)
+    tr_text_add_format(out, "%s{\"source\":%d,\"from\":%lld,\"to\":%lld}", i > spec->first_piece[task] ? "," : "",
+                       spec->pieces[i].source, (long long)spec->pieces[i].from, (long long)spec->pieces[i].to);
+  tr_text_add_char(out, ']');
+}
+
+static void print_task(const struct tr_task *t, const struct tr_worker *w, struct tr_text *out) {
+  const struct tr_query_stage *stage = t->stage;
+  const char *query = stage->query->id;
+  int task = (int)(t - stage->tasks);
+  tr_text_add_format(out, "{\"lease\":\"%s/%d/%d/%lld\",\"query\":\"%s\",\"stage\":%d,\"task\":%d,\"attempt\":%lld", query,
+                     stage->no, task, (long long)t->attempt, query, stage->no, task, (long long)t->attempt);
+  if (t->lost_attempt) tr_text_add_format(out, ",\"replaces\":%lld", (long long)t->lost_attempt);
+  tr_text_add_str(out, ",\"fragment\":");
+  tr_text_add_str(out, stage->spec->fragment);
+  tr_text_add_str(out, ",\"inputs\":[");
+  for (int i = 0; i < stage->spec->n_inputs; i++) {
+    if (i) tr_text_add_char(out, ',');
+    print_input(stage, &stage->spec->inputs[i], task, out);
+  }
+  tr_text_add_char(out, ']');
+  if (stage->spec->first_piece) print_pieces(stage->spec, task, out);
+  print_position(stage, task, out);
+  tr_text_add_format(out, ",\"memory_bytes\":%lld}", (long long)w->memory);
+}
+
+static void start(struct tr_state *s, struct tr_query *q, struct tr_clock at) {
+  if (q->state != TR_QUERY_QUEUED) return;
+  q->state = TR_QUERY_RUNNING;
+  q->started = at.wall;
+  tr_journal_write(s->journal, TR_JOURNAL_START_QUERY, "ti", q->id, at.wall);
+  tr_query_touch(q);
+}
+
+static void take_lease(struct tr_state *s, struct tr_task *t, struct tr_worker *w, int64_t attempt, struct tr_clock at) {
+  t->until = at.now + s->options.lease_ms;
+  tr_task_set(s, t, TR_TASK_LEASED);
+  t->attempt = attempt;
+  t->worker = w;
+  w->n_leases++;
+  start(s, t->stage->query, at);
+}
+
+int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, struct tr_clock at, struct tr_text *out) {
+  struct tr_deployment *d = w->deployment;
+  /* A fair share: what is ready is spread over all who work here, before anybody stores tasks up. */
+  int64_t workers = d->workers.n ? (int64_t)d->workers.n : 1, fair = (d->n_ready + workers - 1) / workers;
+  int32_t given = 0;
+  if (w->drain) return 0;
+  for (struct tr_task *t; given < want && given < fair && (t = next_task(d)); given++) {
+    take_lease(s, t, w, (t->attempt > s->epoch_base ? t->attempt : s->epoch_base) + 1, at);
+    if (given) tr_text_add_char(out, ',');
+    print_task(t, w, out);
+    s->counters.leases++;
+  }
+  return given;
+}
+
+/* A number of decimal digits up to `end`; false when it is none. */
+static bool parse_number(const char **at, char end, int64_t most, int64_t *out) {
+  char *stop;
+  if (**at < '0' || **at > '9') return false;
+  errno = 0;
+  *out = strtoll(*at, &stop, 10);
+  if (errno || *stop != end || *out > most) return false;
+  *at = stop + (end != 0);
+  return true;
+}
+
+bool tr_lease_parse(const char *text, char query[TR_ID_BYTES], int32_t *stage, int32_t *task, int64_t *attempt) {
+  const char *slash = strchr(text, '/');
+  int64_t a, b;
+  if (!slash || slash == text || slash - text >= TR_ID_BYTES) return false;
+  memcpy(query, text, (size_t)(slash - text));
+  query[slash - text] = 0;
+  const char *at = slash + 1;
+  if (!parse_number(&at, '/', INT32_MAX, &a) || !parse_number(&at, '/', INT32_MAX, &b)) return false;
+  *stage = (int32_t)a;
+  *task = (int32_t)b;
+  return parse_number(&at, 0, INT64_MAX / 4, attempt);
+}
+
+static struct tr_task *find_task(const struct tr_state *s, const struct tr_deployment *d, const char *query,
+                                 int32_t stage, int32_t task) {
+  const struct tr_query *q = tr_name_map_get(&s->queries, query);
+  if (!q || q->deployment != d || stage < 0 || stage >= q->spec.n_stages) return NULL;
+  return task >= 0 && task < q->spec.stages[stage].n_tasks ? &q->stages[stage].tasks[task] : NULL;
+}
+
+bool tr_lease_renew(struct tr_state *s, struct tr_worker *w, const char *lease, struct tr_clock at) {
+  char query[TR_ID_BYTES];
+  int32_t stage, task;
+  int64_t attempt;
+  if (!tr_lease_parse(lease, query, &stage, &task, &attempt)) return false;
+  struct tr_task *t = find_task(s, w->deployment, query, stage, task);
+  if (!t || t->state == TR_TASK_DONE || attempt < t->attempt) return false;
+  if (t->state == TR_TASK_LEASED && (attempt != t->attempt || t->worker != w)) return attempt == t->attempt;
+  if (t->state == TR_TASK_LEASED) {
+    unlink_leased(s, t);
+    t->until = at.now + s->options.lease_ms;
+    append_leased(s, t);
+    return true;
+  }
+  /* Lost by a restart, or by having been silent for too long: nobody else has it yet. */
+  take_lease(s, t, w, attempt, at);
+  s->counters.leases_adopted++;
+  return true;
+}
+
+bool tr_report_check(const struct tr_state *s, const struct tr_deployment *d, const struct tr_report *r,
+                     struct tr_fault *fault) {
+  const struct tr_query *q = tr_name_map_get(&s->queries, r->query);
+  if (!q) return true;
+  if (q->deployment != d) return tr_fault_set(fault, 404, "no_query", "no query %s in this deployment", r->query);
+  const struct tr_task *t = find_task(s, d, r->query, r->stage, r->task);
+  if (!t)
+    return tr_fault_set(fault, 400, "invalid_report", "query %s has no task %d in stage %d", r->query, r->task,
+                        r->stage);
+  if (r->ok && r->segments.n != t->stage->spec->n_parts)
+    return tr_fault_set(fault, 400, "invalid_report", "stage %d of query %s has %d parts, the report %d", r->stage,
+                        r->query, t->stage->spec->n_parts, r->segments.n);
+  if (r->lost_stage >= 0 && !find_task(s, d, r->query, r->lost_stage, r->lost_task))
+    return tr_fault_set(fault, 400, "invalid_report", "query %s has no task %d in stage %d", r->query, r->lost_task,
+                        r->lost_stage);
+  return true;
+}
+
+/* Goes back to be given out again, at once or after a while. */
+static void put_back(struct tr_state *s, struct tr_task *t, int64_t delay, struct tr_clock at) {
+  if (delay > 0) {
+    t->until = at.now + delay;
+    tr_task_set(s, t, TR_TASK_BACKOFF);
+  } else {
+    tr_task_set(s, t, t->stage->waiting || t->stage->held ? TR_TASK_WAITING : TR_TASK_READY);
+  }
+}
+
+static void write_failure(struct tr_state *s, const struct tr_task *t) {
+  const struct tr_query_stage *stage = t->stage;
+  tr_journal_write(s->journal, TR_JOURNAL_PUT_TASK, "tiiiiiiidb", stage->query->id, (int64_t)stage->no,
+                   (int64_t)(t - stage->tasks), (int64_t)0, t->attempt, (int64_t)t->failures, (int64_t)0, (int64_t)0,
+                   0.0, NULL, (size_t)0);
+}
+
+/* One failure more. The query may end and be freed. */
+static void failed(struct tr_state *s, struct tr_task *t, bool give_up, const struct tr_query_error *error,
+                   struct tr_clock at) {
+  t->failures++;
+  s->counters.tasks_failed++;
+  if (give_up || t->failures >= s->options.max_attempts) {
+    struct tr_query_error whole = *error;
+    whole.stage = t->stage->no;
+    whole.task = (int32_t)(t - t->stage->tasks);
+    tr_query_fail(s, t->stage->query, &whole, at);
+    return;
+  }
+  write_failure(s, t);
+  tr_query_touch(t->stage->query);
+  put_back(s, t, s->options.backoff_ms << (2 * (t->failures - 1)), at);
+}
+
+/* Equal errors have equal class and equal id of the sealed text (before its dot); the rest of a seal is random. */
+static uint64_t error_print(const struct tr_report *r) {
+  size_t n = r->sealed ? strcspn(r->sealed, ".") : 0;
+  uint64_t h = tr_hash_mix(tr_hash_bytes(r->class, strlen(r->class)), n ? tr_hash_bytes(r->sealed, n) : 1);
+  return h ? h : 1;
+}
+
+static bool is_current(const struct tr_task *t, int64_t attempt) {
+  if (t->state == TR_TASK_DONE) return false;
+  return t->state == TR_TASK_LEASED ? t->attempt == attempt : attempt > t->attempt;
+}
+
+static void lose_input(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
+  struct tr_query *q = t->stage->query;
+  struct tr_task *lost = &q->stages[r->lost_stage].tasks[r->lost_task];
+  if (lost->state == TR_TASK_DONE && lost->attempt == r->lost_attempt) {
+    if (++lost->failures >= s->options.max_attempts) {
+      struct tr_query_error error = {r->class, r->sealed, "what a task wrote was lost again and again", r->lost_stage,
+                                     r->lost_task};
+      tr_query_fail(s, q, &error, at);
+      return;
+    }
+    tr_task_lost(s, lost, at);
+  }
+  put_back(s, t, 0, at);
+}
+
+static void apply_failure(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
+  if (!is_current(t, r->attempt)) return;
+  if (t->state != TR_TASK_LEASED) t->attempt = r->attempt;
+  if (r->returned) {
+    put_back(s, t, 0, at);
+    return;
+  }
+  if (r->lost_stage >= 0) {
+    lose_input(s, r, t, at);
+    return;
+  }
+  uint64_t print = error_print(r);
+  t->same = t->error == print ? t->same + 1 : 1;
+  t->error = print;
+  struct tr_query_error error = {r->class, r->sealed, r->text, 0, 0};
+  failed(s, t, !r->retry || t->same >= s->options.max_same, &error, at);
+}
+
+void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_clock at) {
+  const struct tr_query *q = tr_name_map_get(&s->queries, r->query);
+  if (!q) return;
+  struct tr_task *t = &q->stages[r->stage].tasks[r->task];
+  if (!r->ok) apply_failure(s, r, t, at);
+  else if (t->state != TR_TASK_DONE && r->winner != t->lost_attempt)
+    tr_task_done(s, t, r->winner, r->rows, r->seconds, &r->segments, at);
+}
+
+static void expire(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
+  char text[160];
+  snprintf(text, sizeof text, "the task was given to %d workers and none of them reported back",
+           t->failures + 1);
+  struct tr_query_error error = {"WorkerLost", NULL, text, 0, 0};
+  s->counters.leases_expired++;
+  failed(s, t, false, &error, at);
+}
+
+static void end_grace(struct tr_state *s) {
+  size_t i = 0;
+  s->grace_until = 0;
+  for (struct tr_query *q; (q = tr_name_map_next(&s->queries, &i));)
+    for (int k = 0; k < q->spec.n_stages; k++)
+      if (q->stages[k].held) {
+        q->stages[k].held = false;
+        if (!q->stages[k].waiting) tr_query_stage_open(s, &q->stages[k]);
+      }
+}
+
+void tr_leases_tick(struct tr_state *s, struct tr_clock at) {
+  while (s->leased_first && s->leased_first->until <= at.now) expire(s, s->leased_first, at);
+  for (struct tr_task *t = s->backoff_first, *next; t; t = next) {
+    next = t->next;
+    if (t->until <= at.now) put_back(s, t, 0, at);
+  }
+  if (s->grace_until && s->grace_until <= at.now) end_grace(s);
+}
+
+struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, const char *id, const char *kind,
+                                 int32_t cores, int64_t memory, struct tr_clock at, struct tr_fault *fault) {
+  struct tr_worker *w = tr_name_map_get(&d->workers, id);
+  if (!w) {
+    if (d->workers.n >= (size_t)s->options.max_workers) {
+      tr_fault_set(fault, 429, "limit", "deployment %s has %zu workers, more are not taken", d->name, d->workers.n);
+      return NULL;
+    }
+    w = calloc(1, sizeof *w);
+    if (w) snprintf(w->id, sizeof w->id, "%s", id);
+    if (!w || !tr_name_map_put(&d->workers, w->id, w)) {
+      free(w);
+      tr_fault_set(fault, 503, "no_memory", "the scheduler has no memory left; try again");
+      return NULL;
+    }
+    w->deployment = d;
+  }
+  snprintf(w->kind, sizeof w->kind, "%s", kind);
+  w->cores = cores;
+  w->memory = memory;
+  w->seen = at.now;
+  return w;
+}
+
+void tr_worker_gone(struct tr_state *s, struct tr_worker *w) {
+  (void)s;
+  tr_name_map_remove(&w->deployment->workers, w->id);
+  free(w);
+}
+
+int64_t tr_workers_wanted(const struct tr_state *s, const struct tr_deployment *d) {
+  int64_t at_hand = d->n_ready + d->n_leased;
+  if (!at_hand) return d->n_left ? 1 : 0;
+  if (d->task_seconds <= 0) return at_hand;
+  double ends_in_time = (double)d->n_left * d->task_seconds * 1000 / (double)s->options.target_ms;
+  int64_t n = (int64_t)ends_in_time + 1;
+  return n < at_hand ? n : at_hand;
+}

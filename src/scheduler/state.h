@@ -1,0 +1,244 @@
+/* The scheduler's state and how it changes. One thread owns all of it; nothing here locks, waits or talks to the network.
+ *
+ * What: accounts, their keys and deployments; running queries with stages and tasks; leases; workers. Queries that have
+ * ended live in the database only, so memory depends on what is running and on nothing else.
+ *
+ * Durable (journal.h): everything a reply promised, which is accounts, keys, deployments, accepted queries, results of
+ * tasks, ends of queries. Volatile: leases and workers. After a restart a worker's next call names the tasks it runs
+ * and thereby takes its leases up again; for `grace_ms` stages that may have been leased before are not given out anew.
+ *
+ * Failing writes: a change goes on in memory, tr_state_commit fails, and the caller throws the state away for the one
+ * that the database has (tr_state_reload). So a reply is sent only for what is on disk, and memory never runs ahead.
+ *
+ * Time is given by the caller: `now` in milliseconds of a monotonic clock, `wall` in milliseconds since 1970.
+ */
+#pragma once
+#include "base/text.h"
+#include "scheduler/auth.h"
+#include "scheduler/journal.h"
+#include "scheduler/name_map.h"
+#include "scheduler/spec.h"
+
+struct tr_clock {
+  int64_t now, wall;
+};
+
+struct tr_state_options {
+  int64_t lease_ms;      /* 15,000 */
+  int64_t grace_ms;      /* 6,000: twice what a worker lets pass between two calls, and some */
+  int64_t worker_ms;     /* a worker that is silent for so long is gone; 60,000 */
+  int64_t keep_ms;       /* queries that have ended are kept for so long; 30 days */
+  int64_t backoff_ms;    /* before a second attempt; then 4 times, then 16 times as long. 250 */
+  int64_t target_ms;     /* capacity asks for as many workers as end the work at hand in this time; 30,000 */
+  int32_t max_attempts;  /* 4 */
+  int32_t max_same;      /* the same error so often is the user's; 3 */
+  int32_t max_running;   /* queries of an account at a time; 1,000 */
+  int32_t max_workers;   /* of a deployment; 10,000 */
+};
+extern const struct tr_state_options tr_state_options_default;
+
+struct tr_account {
+  char id[TR_ID_BYTES], name[65];
+  int64_t created;
+  int32_t running;
+  /* Used since the last commit. */
+  int64_t used_queries, used_tasks, used_rows, used_bytes;
+  double used_seconds;
+};
+
+struct tr_key {
+  char id[TR_ID_BYTES], hash[TR_HASH_BYTES], name[65];
+  struct tr_account *account;
+  int64_t created, revoked; /* revoked 0 = good */
+};
+
+struct tr_deployment {
+  char id[TR_ID_BYTES], hash[TR_HASH_BYTES], name[65], full_name[TR_ID_BYTES + 66];
+  struct tr_account *account;
+  int64_t created;
+  struct tr_query *first, *last; /* its running queries in the order of acceptance */
+  struct tr_query *turn;         /* where the next lease looks first */
+  struct tr_name_map workers;
+  int64_t n_ready, n_leased;  /* tasks */
+  int64_t n_left;             /* tasks of its queries that are not done */
+  double task_seconds;        /* moving mean; 0 = none seen */
+};
+
+enum tr_task_state { TR_TASK_WAITING, TR_TASK_READY, TR_TASK_BACKOFF, TR_TASK_LEASED, TR_TASK_DONE };
+
+struct tr_task {
+  struct tr_query_stage *stage;
+  struct tr_task *next, *prev;   /* among the leased, or among those in backoff */
+  struct tr_task *retry;         /* queue of its stage */
+  struct tr_worker *worker;      /* that holds the lease */
+  int64_t until;                 /* end of the lease or of the backoff */
+  int64_t attempt;               /* the last one given out; of a done task: the one that won */
+  int64_t lost_attempt;          /* its object is gone: the next attempt replaces it; 0 = none */
+  int64_t rows, bytes;
+  uint64_t error;                /* what the last failure looked like */
+  uint8_t state, failures, same;
+  bool queued;                   /* in the retry queue, perhaps in vain */
+};
+
+struct tr_query_stage {
+  struct tr_query *query;
+  const struct tr_spec_stage *spec;
+  struct tr_task *tasks;
+  int32_t no, n_done, n_ready, n_leased;
+  int32_t waiting;               /* inputs that are not complete */
+  int32_t fresh;                 /* tasks from here on were not given out since the stage became ready */
+  bool held;                     /* was ready before a restart: wait for its workers */
+  struct tr_task *retry_first, *retry_last;
+  int64_t rows, bytes;
+  double seconds;
+  int64_t *part_rows, *part_bytes; /* of all done tasks, per part */
+  struct tr_text producers;        /* JSON for consumers that read all of it; made when first asked for */
+};
+
+enum tr_query_state { TR_QUERY_QUEUED, TR_QUERY_RUNNING, TR_QUERY_DONE, TR_QUERY_FAILED, TR_QUERY_CANCELLED };
+extern const char *const tr_query_state_names[];
+
+struct tr_query {
+  char id[TR_ID_BYTES];
+  struct tr_deployment *deployment;
+  struct tr_query *next, *prev;
+  struct tr_arena arena; /* the spec, stages and tasks */
+  struct tr_spec spec;
+  struct tr_query_stage *stages;
+  enum tr_query_state state;
+  int32_t stages_left;
+  int64_t created, started; /* wall */
+  int64_t version;          /* grows with every change that a client may see */
+  int64_t n_ready, n_leased;
+};
+
+struct tr_worker {
+  char id[65], kind[33];
+  struct tr_deployment *deployment;
+  int64_t seen, memory;
+  int32_t cores, n_leases;
+  bool drain;
+};
+
+struct tr_state_counters {
+  int64_t queries_accepted, queries_done, queries_failed, queries_cancelled;
+  int64_t tasks_done, tasks_failed, leases, leases_expired, leases_adopted, reloads;
+};
+
+struct tr_state {
+  struct tr_state_options options;
+  struct tr_journal *journal;
+  struct tr_auth *auth; /* borrowed */
+  struct tr_name_map accounts, account_names, keys, deployments, deployment_names, queries;
+  struct tr_task *leased_first, *leased_last; /* by end of the lease */
+  struct tr_task *backoff_first;              /* in no order; few */
+  int64_t epoch_base;  /* attempts of this run of the scheduler are above it */
+  int64_t epoch_room;  /* reloads left before the base must be written again */
+  int64_t grace_until; /* 0 = over */
+  int64_t swept;       /* when silent workers and old queries were looked for */
+  bool broken;         /* memory ran out in the middle of a change */
+  struct tr_state_counters counters;
+};
+
+/* What a reply that is no 2xx says. */
+struct tr_fault {
+  int status; /* 0 = none */
+  const char *code;
+  char text[1200];
+};
+/* Fills and returns false. */
+bool tr_fault_set(struct tr_fault *fault, int status, const char *code, const char *text, ...) TR_PRINTF(4, 5);
+
+/* Opens the database and reads it. Takes nothing; auth is borrowed and filled. */
+TR_MUST_USE enum tr_status tr_state_open(const char *path, const struct tr_state_options *options,
+                                         struct tr_auth *auth, struct tr_clock at, struct tr_state **out,
+                                         struct tr_error *err);
+void tr_state_close(struct tr_state *s);
+/* Ends a turn: usage is written, everything is on disk. On failure the state must be reloaded. */
+TR_MUST_USE enum tr_status tr_state_commit(struct tr_state *s, struct tr_clock at, struct tr_error *err);
+/* Throws away what is in memory and not on disk. */
+TR_MUST_USE enum tr_status tr_state_reload(struct tr_state *s, struct tr_clock at, struct tr_error *err);
+/* Leases that ran out, backoffs that are over, the end of the grace, silent workers. Gives when to come again. */
+int64_t tr_state_tick(struct tr_state *s, struct tr_clock at);
+
+/* accounts.c. The secrets are given once and not kept. */
+bool tr_account_add(struct tr_state *s, const char *name, struct tr_clock at, struct tr_account **out,
+                    struct tr_fault *fault);
+bool tr_key_add(struct tr_state *s, struct tr_account *account, const char *name, struct tr_clock at,
+                struct tr_key **out, char secret[TR_SECRET_MAX], struct tr_fault *fault);
+bool tr_key_revoke(struct tr_state *s, struct tr_key *key, struct tr_clock at, struct tr_fault *fault);
+bool tr_deployment_add(struct tr_state *s, struct tr_account *account, const char *name, struct tr_clock at,
+                       struct tr_deployment **out, char token[TR_SECRET_MAX], struct tr_fault *fault);
+bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_fault *fault);
+/* By id or name, of this account only; NULL. */
+struct tr_deployment *tr_deployment_find(const struct tr_state *s, const struct tr_account *account, const char *name);
+/* Puts what the database has into the maps. */
+TR_MUST_USE enum tr_status tr_accounts_load(struct tr_state *s, struct tr_error *err);
+void tr_accounts_free(struct tr_state *s);
+
+/* query.c */
+bool tr_query_add(struct tr_state *s, struct tr_deployment *d, const char *plan, const char *manifest,
+                  const struct tr_spec *spec, struct tr_clock at, struct tr_query **out, struct tr_fault *fault);
+/* Ends a query that runs; drops it from memory. */
+void tr_query_cancel(struct tr_state *s, struct tr_query *q, struct tr_clock at);
+struct tr_query_error {
+  const char *class, *sealed, *text; /* sealed may be NULL */
+  int32_t stage, task;               /* -1 = none */
+};
+void tr_query_fail(struct tr_state *s, struct tr_query *q, const struct tr_query_error *error, struct tr_clock at);
+/* The JSON that clients see. */
+void tr_query_print(const struct tr_query *q, enum tr_query_state state, const struct tr_query_error *error,
+                    int64_t finished, struct tr_text *out);
+void tr_query_touch(struct tr_query *q);
+TR_MUST_USE enum tr_status tr_queries_load(struct tr_state *s, struct tr_clock at, struct tr_error *err);
+void tr_query_free(struct tr_state *s, struct tr_query *q);
+/* A task has its result: counts, and whatever becomes ready by it. May end and free the query. */
+struct tr_segments {
+  const int64_t *rows, *bytes; /* one per part of the stage */
+  int32_t n;
+};
+void tr_task_done(struct tr_state *s, struct tr_task *t, int64_t attempt, int64_t rows, double seconds,
+                  const struct tr_segments *segments, struct tr_clock at);
+/* The object of a done task is gone: it runs again, and whoever reads it waits. */
+void tr_task_lost(struct tr_state *s, struct tr_task *t, struct tr_clock at);
+
+/* lease.c */
+struct tr_report {
+  char query[TR_ID_BYTES];
+  int32_t stage, task;
+  int64_t attempt;
+  bool ok, retry, returned; /* returned: handed back without having run */
+  int64_t winner;           /* attempt whose commit the bucket has, when ok */
+  int64_t rows;
+  double seconds;
+  struct tr_segments segments;
+  const char *class, *sealed, *text; /* of a failure */
+  int32_t lost_stage, lost_task;     /* an input object that is gone; -1 = none */
+  int64_t lost_attempt;
+};
+/* False with a fault when a report names what cannot be; reports of queries that have ended are taken and ignored. */
+bool tr_report_check(const struct tr_state *s, const struct tr_deployment *d, const struct tr_report *r,
+                     struct tr_fault *fault);
+/* A checked report. */
+void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_clock at);
+/* A lease as workers name it: q…/stage/task/attempt. False when it cannot be one. */
+bool tr_lease_parse(const char *text, char query[TR_ID_BYTES], int32_t *stage, int32_t *task, int64_t *attempt);
+/* The worker says that it runs this: the lease lives on, or is taken up after a restart. False: it should stop. */
+bool tr_lease_renew(struct tr_state *s, struct tr_worker *w, const char *lease, struct tr_clock at);
+/* Gives out up to `want` tasks as JSON objects, comma after comma. Returns how many. */
+int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, struct tr_clock at, struct tr_text *out);
+/* The worker of this name, made when it is new. NULL with a fault. */
+struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, const char *id, const char *kind,
+                                 int32_t cores, int64_t memory, struct tr_clock at, struct tr_fault *fault);
+void tr_worker_gone(struct tr_state *s, struct tr_worker *w);
+/* Leases that ran out, backoffs and the grace that are over. */
+void tr_leases_tick(struct tr_state *s, struct tr_clock at);
+/* Workers that would end the work at hand in target_ms. */
+int64_t tr_workers_wanted(const struct tr_state *s, const struct tr_deployment *d);
+
+/* Between query.c and lease.c: a change of a task's state keeps every count and list true. A lease or backoff takes its
+ * end from t->until, which for leases never is before that of an older one. */
+void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state);
+/* Its tasks may be given out from now on, or not any more. */
+void tr_query_stage_open(struct tr_state *s, struct tr_query_stage *stage);
+void tr_query_stage_shut(struct tr_state *s, struct tr_query_stage *stage);
