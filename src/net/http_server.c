@@ -128,7 +128,8 @@ static struct tr_http_exchange *exchange_new(struct tr_http_server *s, struct MH
 
 static void fault(struct tr_http_exchange *x, int status, const char *code, const char *message) {
   struct tr_text t = {0};
-  tr_text_add_format(&t, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"request_id\":\"%s\"}}", code, message, x->id);
+  tr_text_add_format(&t, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"request_id\":\"%s\"}}", code, message,
+                     x->id);
   tr_exchange_reply(x, status, "application/json", &t);
 }
 
@@ -268,9 +269,8 @@ static enum tr_status start_daemon(struct tr_http_server *s, struct sockaddr_sto
   unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
   if (at->ss_family == AF_INET6) flags |= MHD_USE_IPv6;
   if (s->cert) flags |= MHD_USE_TLS;
-  struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, s->cert},
-                                 {MHD_OPTION_HTTPS_MEM_KEY, 0, s->key},
-                                 {MHD_OPTION_END, 0, NULL}};
+  struct MHD_OptionItem tls[] = {
+      {MHD_OPTION_HTTPS_MEM_CERT, 0, s->cert}, {MHD_OPTION_HTTPS_MEM_KEY, 0, s->key}, {MHD_OPTION_END, 0, NULL}};
   struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
   errno = 0;
   s->daemon = MHD_start_daemon(

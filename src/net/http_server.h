@@ -53,5 +53,6 @@ void tr_exchange_set_data(struct tr_http_exchange *x, void *data, void (*drop)(v
 void *tr_exchange_data(const struct tr_http_exchange *x);
 /* Whether the peer still holds its connection: asked before something is given to a request that has waited. */
 bool tr_exchange_alive(const struct tr_http_exchange *x);
-/* Answers; takes the text, x is not to be used after. `type` is a content type that outlives the server. Thread-safe. */
+/* Answers; takes the text, x is not to be used after. `type` is a content type that outlives the server. Thread-safe.
+ */
 void tr_exchange_reply(struct tr_http_exchange *x, int status, const char *type, struct tr_text *body);

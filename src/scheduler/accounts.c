@@ -125,8 +125,7 @@ bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_f
   return true;
 }
 
-struct tr_deployment *tr_deployment_find(const struct tr_state *s, const struct tr_account *account,
-                                         const char *name) {
+struct tr_deployment *tr_deployment_find(const struct tr_state *s, const struct tr_account *account, const char *name) {
   char full[sizeof((struct tr_deployment *)0)->full_name];
   if (strlen(name) > 64) return NULL;
   snprintf(full, sizeof full, "%s/%s", account->id, name);

@@ -1,10 +1,10 @@
 /* The HTTP API without HTTP: from method, path, headers and body to a status and a JSON text.
  *
  * A call is made in three steps. tr_api_admit looks at the head: which route, who asks, what version, how large a body
- * may be. tr_api_prepare reads the body and, for a query, cuts it into stages; it needs no state and so runs on a server
- * thread. tr_api_run does what is asked; it runs on the one thread that owns the state, and may park the call: a long
- * poll, to be run again when something has happened or its time is over. A step that refuses fills the reply; nothing
- * has changed then.
+ * may be. tr_api_prepare reads the body and, for a query, cuts it into stages; it needs no state and so runs on a
+ * server thread. tr_api_run does what is asked; it runs on the one thread that owns the state, and may park the call: a
+ * long poll, to be run again when something has happened or its time is over. A step that refuses fills the reply;
+ * nothing has changed then.
  *
  * docs/openapi.json describes every route; tests hold what the server says against it.
  */
@@ -46,8 +46,8 @@ struct tr_api_call {
   char id[TR_ID_BYTES + 48]; /* of the path */
   char text_params[2][65];   /* deployment, account */
   int64_t wait_ms, seen, limit;
-  int64_t arrived;           /* monotonic ms */
-  bool polled;               /* it has been parked */
+  int64_t arrived; /* monotonic ms */
+  bool polled;     /* it has been parked */
   json_t *body;
   struct tr_api_query query;
   struct tr_api_lease lease;

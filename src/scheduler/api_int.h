@@ -4,12 +4,13 @@
 #include "scheduler/api.h"
 
 struct tr_api_route {
-  const char *method, *path; /* one "{id}" at most */
-  unsigned who;              /* bits 1 << enum tr_identity_kind; 0 = everybody */
-  int64_t body;              /* most bytes; 0 = none taken */
-  bool (*prepare)(struct tr_api_call *call);                                    /* false with a fault */
+  const char *method, *path;                 /* one "{id}" at most */
+  unsigned who;                              /* bits 1 << enum tr_identity_kind; 0 = everybody */
+  int64_t body;                              /* most bytes; 0 = none taken */
+  bool (*prepare)(struct tr_api_call *call); /* false with a fault */
   bool (*run)(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last); /* false: parked */
-  int64_t (*wake)(const struct tr_state *s, const struct tr_api_call *call); /* when to run it again; NULL: never parked */
+  int64_t (*wake)(const struct tr_state *s,
+                  const struct tr_api_call *call); /* when to run it again; NULL: never parked */
 };
 
 /* Reading a JSON object: each call takes one field and says false, with a 400 naming it, when it is not right. The last

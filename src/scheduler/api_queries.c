@@ -65,8 +65,7 @@ static bool cut(struct tr_api_call *call, const struct tr_planning_source *sourc
                 const struct tr_planning_options *options) {
   struct tr_api_query *q = &call->query;
   struct tr_error err;
-  enum tr_status st =
-      tr_planning_cut(q->plan, strlen(q->plan), sources, n_sources, options, &q->arena, &q->spec, &err);
+  enum tr_status st = tr_planning_cut(q->plan, strlen(q->plan), sources, n_sources, options, &q->arena, &q->spec, &err);
   if (st == TR_OK) return true;
   if (st == TR_ERROR && err.exc == TR_EXC_MEMORY) return tr_fault_set(&call->fault, 503, "no_memory", "%s", err.text);
   return tr_fault_set(&call->fault, 400, st == TR_UNSUPPORTED ? "unsupported_plan" : "invalid_plan", "%s", err.text);

@@ -209,8 +209,8 @@ bool tr_api_workers_list(struct tr_state *s, struct tr_api_call *call, struct tr
     tr_text_add_format(&call->reply,
                        "%s{\"worker\":\"%s\",\"kind\":\"%s\",\"cores\":%d,\"memory\":%lld,\"leases\":%d,"
                        "\"silent_ms\":%lld,\"drain\":%s}",
-                       comma, w->id, w->kind, w->cores, (long long)w->memory, w->n_leases, (long long)(at.now - w->seen),
-                       w->drain ? "true" : "false");
+                       comma, w->id, w->kind, w->cores, (long long)w->memory, w->n_leases,
+                       (long long)(at.now - w->seen), w->drain ? "true" : "false");
   tr_text_add_str(&call->reply, "]}");
   return tr_api_answer(call, 200);
 }

@@ -7,8 +7,8 @@
 #include "base/status.h"
 
 #define TR_ID_BYTES   24
-#define TR_HASH_BYTES 65  /* hex of SHA-256 */
-#define TR_SECRET_MAX 64  /* text of a key or token */
+#define TR_HASH_BYTES 65 /* hex of SHA-256 */
+#define TR_SECRET_MAX 64 /* text of a key or token */
 
 enum tr_identity_kind {
   TR_WHO_NOBODY,

@@ -50,9 +50,11 @@ void tr_journal_rollback(struct tr_journal *j);
 /* Whether something was written since the last commit. */
 bool tr_journal_dirty(const struct tr_journal *j);
 
-/* Reading: read, then next while it is true. A read that fails ends early and makes the next commit fail. A statement is ended by its last row or by the next begin of it. */
+/* Reading: read, then next while it is true. A read that fails ends early and makes the next commit fail. A statement
+ * is ended by its last row or by the next begin of it. */
 struct tr_journal_row;
-struct tr_journal_row *tr_journal_read(struct tr_journal *j, enum tr_journal_statement statement, const char *types, ...);
+struct tr_journal_row *tr_journal_read(struct tr_journal *j, enum tr_journal_statement statement, const char *types,
+                                       ...);
 bool tr_journal_next(struct tr_journal_row *row);
 void tr_journal_end(struct tr_journal_row *row);
 /* Columns from 0; text and blob live until the next row; "" for NULL. */

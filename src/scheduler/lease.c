@@ -183,8 +183,8 @@ static void print_task(const struct tr_task *t, const struct tr_worker *w, struc
   const struct tr_query_stage *stage = t->stage;
   const char *query = stage->query->id;
   int task = (int)(t - stage->tasks);
-  tr_text_add_format(out, "{\"lease\":\"%s/%d/%d/%lld\",\"query\":\"%s\",\"stage\":%d,\"task\":%d,\"attempt\":%lld", query,
-                     stage->no, task, (long long)t->attempt, query, stage->no, task, (long long)t->attempt);
+  tr_text_add_format(out, "{\"lease\":\"%s/%d/%d/%lld\",\"query\":\"%s\",\"stage\":%d,\"task\":%d,\"attempt\":%lld",
+                     query, stage->no, task, (long long)t->attempt, query, stage->no, task, (long long)t->attempt);
   if (t->lost_attempt) tr_text_add_format(out, ",\"replaces\":%lld", (long long)t->lost_attempt);
   tr_text_add_str(out, ",\"fragment\":");
   tr_text_add_str(out, stage->spec->fragment);
@@ -207,7 +207,8 @@ static void start(struct tr_state *s, struct tr_query *q, struct tr_clock at) {
   tr_query_touch(q);
 }
 
-static void take_lease(struct tr_state *s, struct tr_task *t, struct tr_worker *w, int64_t attempt, struct tr_clock at) {
+static void take_lease(struct tr_state *s, struct tr_task *t, struct tr_worker *w, int64_t attempt,
+                       struct tr_clock at) {
   t->until = at.now + s->options.lease_ms;
   tr_task_set(s, t, TR_TASK_LEASED);
   t->attempt = attempt;
@@ -390,8 +391,7 @@ void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_cl
 
 static void expire(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
   char text[160];
-  snprintf(text, sizeof text, "the task was given to %d workers and none of them reported back",
-           t->failures + 1);
+  snprintf(text, sizeof text, "the task was given to %d workers and none of them reported back", t->failures + 1);
   struct tr_query_error error = {"WorkerLost", NULL, text, 0, 0};
   s->counters.leases_expired++;
   failed(s, t, false, &error, at);

@@ -117,8 +117,7 @@ static void handle(void *arg, struct tr_http_exchange *x) {
 static bool wait_for_requests(struct tr_loop *l, int64_t until, struct queue *out) {
   struct timespec t = {until / 1000, until % 1000 * 1000000};
   pthread_mutex_lock(&l->lock);
-  while (!l->inbox.first && !l->stop && pthread_cond_timedwait(&l->wake, &l->lock, &t) == 0) {
-  }
+  while (!l->inbox.first && !l->stop && pthread_cond_timedwait(&l->wake, &l->lock, &t) == 0) {}
   *out = l->inbox;
   l->inbox = (struct queue){0};
   bool on = !l->stop;

@@ -75,8 +75,10 @@ static enum tr_status parse(int argc, char **argv, struct arguments *a, struct t
   if (!a->cert != !a->key) return tr_fail(err, TR_EXC_VALUE, "--tls-cert and --tls-key go together");
   bool loopback = strncmp(a->address, "127.", 4) == 0 || strcmp(a->address, "::1") == 0;
   if (!a->cert && !loopback)
-    return tr_fail(err, TR_EXC_VALUE, "%s is no loopback address: keys would travel in the clear without TLS "
-                   "(--tls-cert, --tls-key)", a->address);
+    return tr_fail(err, TR_EXC_VALUE,
+                   "%s is no loopback address: keys would travel in the clear without TLS "
+                   "(--tls-cert, --tls-key)",
+                   a->address);
   return TR_OK;
 }
 
@@ -149,6 +151,7 @@ int main(int argc, char **argv) {
   int signal_no;
   umask(077);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failing write, not an end */
   sigemptyset(&stops);
   sigaddset(&stops, SIGTERM);
   sigaddset(&stops, SIGINT);

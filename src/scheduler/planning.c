@@ -4,15 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A plan that a scheduler takes is much smaller than what the codec reads in-process: it is decoded before anything else
- * is known of it. */
-static const struct tr_plan_limits limits = {.bytes = 16 << 20,
-                                             .nodes = 4000,
-                                             .exprs = 50000,
-                                             .depth = 500,
-                                             .columns = 50000,
-                                             .list = 65535,
-                                             .size = 2000000};
+/* A plan that a scheduler takes is much smaller than what the codec reads in-process: it is decoded before anything
+ * else is known of it. */
+static const struct tr_plan_limits limits = {
+    .bytes = 16 << 20, .nodes = 4000, .exprs = 50000, .depth = 500, .columns = 50000, .list = 65535, .size = 2000000};
 
 static const char *const role_names[TR_N_STAGE_ROLES] = {"plain", "partial", "keyed", "top", "bounds", "split"};
 

@@ -144,8 +144,7 @@ static enum tr_status parse_stage(const struct parser *p, const json_t *o, struc
   if (!rows) return TR_OK;
   if (json_array_size(rows) != (size_t)stage->n_tasks + 1) return damaged(p, "rows");
   TR_TRY(get(p, sizeof *stage->first_row * ((size_t)stage->n_tasks + 1), &stage->first_row));
-  for (int t = 0; t <= stage->n_tasks; t++)
-    stage->first_row[t] = json_integer_value(json_array_get(rows, (size_t)t));
+  for (int t = 0; t <= stage->n_tasks; t++) stage->first_row[t] = json_integer_value(json_array_get(rows, (size_t)t));
   return TR_OK;
 }
 

@@ -49,8 +49,8 @@ struct tr_spec {
 enum { TR_SPEC_ROWS = -1, TR_SPEC_NO_ROWS = -2 };
 enum { TR_SPEC_STAGES = 4096, TR_SPEC_TASKS = 100000, TR_SPEC_PARTS = 65536 };
 
-/* Refuses (TR_EXC_VALUE) what no run could finish: inputs that are not earlier, counts out of range, SAME between stages
- * of different size, SHUFFLE from a stage with another number of parts. */
+/* Refuses (TR_EXC_VALUE) what no run could finish: inputs that are not earlier, counts out of range, SAME between
+ * stages of different size, SHUFFLE from a stage with another number of parts. */
 TR_MUST_USE enum tr_status tr_spec_check(const struct tr_spec *spec, struct tr_error *err);
 void tr_spec_print(const struct tr_spec *spec, struct tr_text *out);
 /* Everything lives in the arena. */

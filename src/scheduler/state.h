@@ -1,4 +1,5 @@
-/* The scheduler's state and how it changes. One thread owns all of it; nothing here locks, waits or talks to the network.
+/* The scheduler's state and how it changes. One thread owns all of it; nothing here locks, waits or talks to the
+ * network.
  *
  * What: accounts, their keys and deployments; running queries with stages and tasks; leases; workers. Queries that have
  * ended live in the database only, so memory depends on what is running and on nothing else.
@@ -24,16 +25,16 @@ struct tr_clock {
 };
 
 struct tr_state_options {
-  int64_t lease_ms;      /* 15,000 */
-  int64_t grace_ms;      /* 6,000: twice what a worker lets pass between two calls, and some */
-  int64_t worker_ms;     /* a worker that is silent for so long is gone; 60,000 */
-  int64_t keep_ms;       /* queries that have ended are kept for so long; 30 days */
-  int64_t backoff_ms;    /* before a second attempt; then 4 times, then 16 times as long. 250 */
-  int64_t target_ms;     /* capacity asks for as many workers as end the work at hand in this time; 30,000 */
-  int32_t max_attempts;  /* 4 */
-  int32_t max_same;      /* the same error so often is the user's; 3 */
-  int32_t max_running;   /* queries of an account at a time; 1,000 */
-  int32_t max_workers;   /* of a deployment; 10,000 */
+  int64_t lease_ms;     /* 15,000 */
+  int64_t grace_ms;     /* 6,000: twice what a worker lets pass between two calls, and some */
+  int64_t worker_ms;    /* a worker that is silent for so long is gone; 60,000 */
+  int64_t keep_ms;      /* queries that have ended are kept for so long; 30 days */
+  int64_t backoff_ms;   /* before a second attempt; then 4 times, then 16 times as long. 250 */
+  int64_t target_ms;    /* capacity asks for as many workers as end the work at hand in this time; 30,000 */
+  int32_t max_attempts; /* 4 */
+  int32_t max_same;     /* the same error so often is the user's; 3 */
+  int32_t max_running;  /* queries of an account at a time; 1,000 */
+  int32_t max_workers;  /* of a deployment; 10,000 */
 };
 extern const struct tr_state_options tr_state_options_default;
 
@@ -59,25 +60,25 @@ struct tr_deployment {
   struct tr_query *first, *last; /* its running queries in the order of acceptance */
   struct tr_query *turn;         /* where the next lease looks first */
   struct tr_name_map workers;
-  int64_t n_ready, n_leased;  /* tasks */
-  int64_t n_left;             /* tasks of its queries that are not done */
-  double task_seconds;        /* moving mean; 0 = none seen */
+  int64_t n_ready, n_leased; /* tasks */
+  int64_t n_left;            /* tasks of its queries that are not done */
+  double task_seconds;       /* moving mean; 0 = none seen */
 };
 
 enum tr_task_state { TR_TASK_WAITING, TR_TASK_READY, TR_TASK_BACKOFF, TR_TASK_LEASED, TR_TASK_DONE };
 
 struct tr_task {
   struct tr_query_stage *stage;
-  struct tr_task *next, *prev;   /* among the leased, or among those in backoff */
-  struct tr_task *retry;         /* queue of its stage */
-  struct tr_worker *worker;      /* that holds the lease */
-  int64_t until;                 /* end of the lease or of the backoff */
-  int64_t attempt;               /* the last one given out; of a done task: the one that won */
-  int64_t lost_attempt;          /* its object is gone: the next attempt replaces it; 0 = none */
+  struct tr_task *next, *prev; /* among the leased, or among those in backoff */
+  struct tr_task *retry;       /* queue of its stage */
+  struct tr_worker *worker;    /* that holds the lease */
+  int64_t until;               /* end of the lease or of the backoff */
+  int64_t attempt;             /* the last one given out; of a done task: the one that won */
+  int64_t lost_attempt;        /* its object is gone: the next attempt replaces it; 0 = none */
   int64_t rows, bytes;
-  uint64_t error;                /* what the last failure looked like */
+  uint64_t error; /* what the last failure looked like */
   uint8_t state, failures, same;
-  bool queued;                   /* in the retry queue, perhaps in vain */
+  bool queued; /* in the retry queue, perhaps in vain */
 };
 
 struct tr_query_stage {
@@ -85,9 +86,9 @@ struct tr_query_stage {
   const struct tr_spec_stage *spec;
   struct tr_task *tasks;
   int32_t no, n_done, n_ready, n_leased;
-  int32_t waiting;               /* inputs that are not complete */
-  int32_t fresh;                 /* tasks from here on were not given out since the stage became ready */
-  bool held;                     /* was ready before a restart: wait for its workers */
+  int32_t waiting; /* inputs that are not complete */
+  int32_t fresh;   /* tasks from here on were not given out since the stage became ready */
+  bool held;       /* was ready before a restart: wait for its workers */
   struct tr_task *retry_first, *retry_last;
   int64_t rows, bytes;
   double seconds;
@@ -132,11 +133,11 @@ struct tr_state {
   struct tr_name_map accounts, account_names, keys, deployments, deployment_names, queries;
   struct tr_task *leased_first, *leased_last; /* by end of the lease */
   struct tr_task *backoff_first;              /* in no order; few */
-  int64_t epoch_base;  /* attempts of this run of the scheduler are above it */
-  int64_t epoch_room;  /* reloads left before the base must be written again */
-  int64_t grace_until; /* 0 = over */
-  int64_t swept;       /* when silent workers and old queries were looked for */
-  bool broken;         /* memory ran out in the middle of a change */
+  int64_t epoch_base;                         /* attempts of this run of the scheduler are above it */
+  int64_t epoch_room;                         /* reloads left before the base must be written again */
+  int64_t grace_until;                        /* 0 = over */
+  int64_t swept;                              /* when silent workers and old queries were looked for */
+  bool broken;                                /* memory ran out in the middle of a change */
   struct tr_state_counters counters;
 };
 
@@ -150,9 +151,8 @@ struct tr_fault {
 bool tr_fault_set(struct tr_fault *fault, int status, const char *code, const char *text, ...) TR_PRINTF(4, 5);
 
 /* Opens the database and reads it. Takes nothing; auth is borrowed and filled. */
-TR_MUST_USE enum tr_status tr_state_open(const char *path, const struct tr_state_options *options,
-                                         struct tr_auth *auth, struct tr_clock at, struct tr_state **out,
-                                         struct tr_error *err);
+TR_MUST_USE enum tr_status tr_state_open(const char *path, const struct tr_state_options *options, struct tr_auth *auth,
+                                         struct tr_clock at, struct tr_state **out, struct tr_error *err);
 void tr_state_close(struct tr_state *s);
 /* Ends a turn: usage is written, everything is on disk. On failure the state must be reloaded. */
 TR_MUST_USE enum tr_status tr_state_commit(struct tr_state *s, struct tr_clock at, struct tr_error *err);

@@ -81,7 +81,8 @@ static inline void fixture_pass(struct fixture *f, int64_t ms) {
   tr_state_tick(f->s, f->at);
 }
 
-/* scan (n tasks, p parts) -> hash (p tasks) -> result (1 task), which knows its position among the rows of the second. */
+/* scan (n tasks, p parts) -> hash (p tasks) -> result (1 task), which knows its position among the rows of the second.
+ */
 static inline struct tr_query *fixture_query(struct fixture *f, int n, int p) {
   struct tr_spec_input shuffle = {0, TR_INPUT_SHUFFLE}, all = {1, TR_INPUT_BROADCAST};
   int32_t *first = calloc((size_t)n + 1, sizeof *first);
@@ -90,13 +91,27 @@ static inline struct tr_query *fixture_query(struct fixture *f, int n, int p) {
     pieces[i] = (struct tr_spec_piece){0, i, i + 1};
     first[i + 1] = i + 1;
   }
-  struct tr_spec_stage stages[3] = {
-      {.role = "scan", .fragment = "{\"stage\":0}", .n_tasks = n, .n_parts = p, .first_piece = first, .pieces = pieces,
-       .base = TR_SPEC_NO_ROWS},
-      {.role = "hash", .fragment = "{\"stage\":1}", .n_tasks = p, .n_parts = 1, .n_inputs = 1, .inputs = &shuffle,
-       .base = TR_SPEC_NO_ROWS},
-      {.role = "end", .fragment = "{\"stage\":2}", .n_tasks = 1, .n_parts = 1, .n_inputs = 1, .inputs = &all,
-       .base = TR_SPEC_NO_ROWS}};
+  struct tr_spec_stage stages[3] = {{.role = "scan",
+                                     .fragment = "{\"stage\":0}",
+                                     .n_tasks = n,
+                                     .n_parts = p,
+                                     .first_piece = first,
+                                     .pieces = pieces,
+                                     .base = TR_SPEC_NO_ROWS},
+                                    {.role = "hash",
+                                     .fragment = "{\"stage\":1}",
+                                     .n_tasks = p,
+                                     .n_parts = 1,
+                                     .n_inputs = 1,
+                                     .inputs = &shuffle,
+                                     .base = TR_SPEC_NO_ROWS},
+                                    {.role = "end",
+                                     .fragment = "{\"stage\":2}",
+                                     .n_tasks = 1,
+                                     .n_parts = 1,
+                                     .n_inputs = 1,
+                                     .inputs = &all,
+                                     .base = TR_SPEC_NO_ROWS}};
   struct tr_spec spec = {3, stages};
   struct tr_query *q = NULL;
   if (!tr_query_add(f->s, f->d, "{\"plan\":1}", "m1", &spec, f->at, &q, &f->fault)) q = NULL;

@@ -40,8 +40,14 @@ static void stages_as_text_and_back(void **state) {
   int64_t rows[3] = {0, 5, (int64_t)1 << 40};
   struct tr_spec_piece pieces[3] = {{0, 0, 4}, {0, 4, 5}, {1, 0, 1}};
   struct tr_spec_stage stages[2] = {
-      {.role = "a", .fragment = "{\"x\":[1,2]}", .n_tasks = 2, .n_parts = 3, .first_piece = first, .pieces = pieces,
-       .base = TR_SPEC_ROWS, .first_row = rows},
+      {.role = "a",
+       .fragment = "{\"x\":[1,2]}",
+       .n_tasks = 2,
+       .n_parts = 3,
+       .first_piece = first,
+       .pieces = pieces,
+       .base = TR_SPEC_ROWS,
+       .first_row = rows},
       {.role = "b\"", .fragment = "{}", .n_tasks = 2, .n_parts = 1, .n_inputs = 2, .inputs = in, .base = 0}};
   struct tr_spec spec = {2, stages}, back;
   struct tr_text text = {0}, again = {0};
@@ -71,8 +77,17 @@ static void leases_have_one_form(void **state) {
   (void)state;
   assert_true(tr_lease_parse("q12/3/4/5000000000", query, &stage, &task, &attempt));
   assert_true(strcmp(query, "q12") == 0 && stage == 3 && task == 4 && attempt == 5000000000);
-  const char *const bad[] = {"", "/", "q", "q/1/2", "q/1/2/", "q/1/2/3/", "q/-1/2/3", "q/1/2/3x", "q/1/99999999999/3",
-                             "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq/1/2/3", "q/1/2/99999999999999999999999"};
+  const char *const bad[] = {"",
+                             "/",
+                             "q",
+                             "q/1/2",
+                             "q/1/2/",
+                             "q/1/2/3/",
+                             "q/-1/2/3",
+                             "q/1/2/3x",
+                             "q/1/99999999999/3",
+                             "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq/1/2/3",
+                             "q/1/2/99999999999999999999999"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
     assert_false(tr_lease_parse(bad[i], query, &stage, &task, &attempt));
 }

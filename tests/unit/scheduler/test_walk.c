@@ -1,6 +1,6 @@
-/* A random life of the scheduler: queries come and are cancelled, workers lease, report, fail, lie and vanish, memory and
- * disk fail, the scheduler restarts. After each step every count must be what counting gives; at the end every query ends
- * well once the workers behave. */
+/* A random life of the scheduler: queries come and are cancelled, workers lease, report, fail, lie and vanish, memory
+ * and disk fail, the scheduler restarts. After each step every count must be what counting gives; at the end every
+ * query ends well once the workers behave. */
 #include "fixture.h"
 
 static uint64_t random_state;
@@ -124,7 +124,8 @@ static void report(struct fixture *f, struct held *held, bool good) {
 static void renew(struct fixture *f, struct held *held) {
   struct tr_worker *w = fixture_worker(f, worker_name());
   for (int i = 0; w && i < held->n; i++)
-    if (below(2) && !tr_lease_renew(f->s, w, held->leases[i], f->at)) memmove(held->leases[i], held->leases[--held->n], 80);
+    if (below(2) && !tr_lease_renew(f->s, w, held->leases[i], f->at))
+      memmove(held->leases[i], held->leases[--held->n], 80);
 }
 
 static void again(struct fixture *f) {
