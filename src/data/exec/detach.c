@@ -62,7 +62,7 @@ static enum tr_status copy_node(const struct tr_exec_plan *p, int i, struct tr_r
 static enum tr_status detach_locked(struct tr_rel *r, struct tr_rel **out, struct tr_error *err) {
   struct tr_exec_plan p;
   enum tr_status st = TR_OK;
-  TR_TRY(tr_exec_prepare(r, NULL, true, &p, err));
+  TR_TRY(tr_exec_prepare(r, NULL, TR_AIM_TRAVEL, &p, err));
   struct tr_rel **made = calloc((size_t)p.n, sizeof *made);
   if (!made) TR_GOTO(st, tr_fail_memory(err, sizeof *made * (size_t)p.n));
   for (int i = 0; i < p.n; i++) TR_GOTO(st, copy_node(&p, i, made, err));

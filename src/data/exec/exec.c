@@ -121,9 +121,10 @@ static void choose_late_filters(struct tr_exec_plan *p) {
   }
 }
 
-enum tr_status tr_exec_prepare(struct tr_rel *r, const bool *need, bool optimise, struct tr_exec_plan *out,
+enum tr_status tr_exec_prepare(struct tr_rel *r, const bool *need, enum tr_exec_aim aim, struct tr_exec_plan *out,
                                struct tr_error *err) {
-  static const struct tr_opt_hooks hooks = {kept_covers, tr_exec_item_traits};
+  const struct tr_opt_hooks hooks = {kept_covers, tr_exec_item_traits, aim == TR_AIM_TRAVEL};
+  const bool optimise = aim != TR_AIM_AS_MADE;
   *out = (struct tr_exec_plan){0};
   enum tr_status st;
   if (optimise) TR_GOTO(st, tr_opt_run(r, need, &hooks, &out->opt, err));
@@ -224,7 +225,7 @@ static enum tr_status run_locked(struct tr_ctx *ctx, struct tr_rel *r, const boo
                                  struct tr_error *err) {
   struct tr_exec_plan p;
   enum tr_status st;
-  TR_TRY(tr_exec_prepare(r, need, ctx->optimise, &p, err));
+  TR_TRY(tr_exec_prepare(r, need, ctx->optimise ? TR_AIM_RUN : TR_AIM_AS_MADE, &p, err));
   for (int i = 0; i < p.n; i++) {
     if (!runs(&p, i)) continue;
     TR_GOTO(st, tr_ctx_check(ctx));

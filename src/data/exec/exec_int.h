@@ -24,9 +24,11 @@ struct tr_exec_plan {
   struct tr_opt_result opt; /* nothing in it when the plan runs as it was made */
 };
 
-/* Rewrites the plan of r when `optimise`, and annotates it. Under the executor's lock. */
-TR_MUST_USE enum tr_status tr_exec_prepare(struct tr_rel *r, const bool *need, bool optimise, struct tr_exec_plan *out,
-                                           struct tr_error *err);
+/* How a plan is rewritten: not at all, to run here, or to be cut into stages that run elsewhere. */
+enum tr_exec_aim { TR_AIM_AS_MADE, TR_AIM_RUN, TR_AIM_TRAVEL };
+/* Rewrites the plan of r and annotates it. Under the executor's lock. */
+TR_MUST_USE enum tr_status tr_exec_prepare(struct tr_rel *r, const bool *need, enum tr_exec_aim aim,
+                                           struct tr_exec_plan *out, struct tr_error *err);
 void tr_exec_plan_drop(struct tr_exec_plan *p);
 int tr_exec_find(const struct tr_exec_plan *p, const struct tr_rel *r);
 /* Whether the node's needed columns are kept on it. */

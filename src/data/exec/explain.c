@@ -38,7 +38,7 @@ enum tr_status tr_exec_explain(struct tr_rel *r, const bool *need, const char *(
   struct tr_exec_plan p;
   *text = NULL;
   tr_exec_lock();
-  enum tr_status st = tr_exec_prepare(r, need, true, &p, err);
+  enum tr_status st = tr_exec_prepare(r, need, TR_AIM_RUN, &p, err);
   if (st == TR_OK) {
     const struct tr_rel *root = p.opt.root;
     int64_t n = tr_rel_print_noted(root, fn_name, note, &p, NULL, 0);

@@ -1,6 +1,7 @@
 /* Operators over groups: aggregate, window, head of each group. */
 #include "data/exec/exec_int.h"
 #include "data/kern/group/group.h"
+#include "data/kern/sort/sort.h"
 #include "data/kern/take/take.h"
 #include <math.h>
 #include <stdlib.h>
@@ -196,6 +197,23 @@ done:
   return st;
 }
 
+/* The rows that GROUP_HEAD keeps, in order; values: its keys, then the sort keys. */
+static enum tr_status head_rows(struct tr_ctx *ctx, const struct tr_rel *r, const struct tr_groups *g,
+                                struct tr_array *const *values, struct tr_buffer **rows, int64_t *n,
+                                struct tr_error *err) {
+  const int n_sort = r->n_exprs - r->n_keys;
+  if (!n_sort) return tr_groups_head(ctx, g, r->opt.start, r->opt.tail, rows, n, err);
+  struct tr_sort_key *keys = calloc((size_t)n_sort + 1, sizeof *keys);
+  if (!keys) return tr_fail_memory(err, sizeof *keys * (size_t)n_sort);
+  for (int i = 0; i < n_sort; i++)
+    keys[i] = (struct tr_sort_key){values[r->n_keys + i], r->descending && r->descending[r->n_keys + i]};
+  const struct tr_sort_groups groups = {
+      .ids = (const uint32_t *)g->ids->data, .n_groups = g->n_groups, .k = r->opt.start, .tail = r->opt.tail};
+  enum tr_status st = tr_sort_top_of_groups(ctx, keys, n_sort, g->n_rows, r->opt.na_first, &groups, rows, n, err);
+  free(keys);
+  return st;
+}
+
 enum tr_status tr_op_group_head(struct tr_ctx *ctx, struct tr_node *node, struct tr_frame *const *in,
                                 struct tr_error *err) {
   const struct tr_rel *r = node->rel;
@@ -205,9 +223,9 @@ enum tr_status tr_op_group_head(struct tr_ctx *ctx, struct tr_node *node, struct
   int64_t n = 0;
   enum tr_status st = TR_OK;
   if (!keys) return tr_fail_memory(err, sizeof *keys);
-  TR_GOTO(st, tr_node_eval(ctx, r->exprs, r->n_keys, in[0], keys, err));
+  TR_GOTO(st, tr_node_eval(ctx, r->exprs, r->n_exprs, in[0], keys, err));
   TR_GOTO(st, tr_groups_make(ctx, keys, r->n_keys, in[0]->n_rows, false, r->opt.dropna, &g, err));
-  TR_GOTO(st, tr_groups_head(ctx, &g, r->opt.start, r->opt.tail, &rows, &n, err));
+  TR_GOTO(st, head_rows(ctx, r, &g, keys, &rows, &n, err));
   TR_GOTO(st, tr_node_begin(node, n, err));
   TR_GOTO(st, tr_node_take(ctx, node, 0, in[0]->cols, in[0]->n_cols, (const uint32_t *)rows->data, n, false, err));
 done:

@@ -165,7 +165,7 @@ static enum tr_status through_groups(struct tr_opt_plan *p, int i, struct tr_con
                                      struct tr_error *err) {
   const struct tr_rel *r = p->nodes[i].rel->inputs[0];
   bool aggregate = r->kind == TR_REL_AGGREGATE;
-  int n_keys = r->kind == TR_REL_DISTINCT || r->kind == TR_REL_GROUP_HEAD ? r->n_exprs : r->n_keys;
+  int n_keys = r->kind == TR_REL_DISTINCT ? r->n_exprs : r->n_keys;
   if (!n_keys || !all_row_local(r)) return TR_OK;
   bool *flags = calloc((size_t)r->n_cols * 2 + 1, sizeof *flags), *above = flags + r->n_cols;
   if (!flags) return tr_fail_memory(err, (size_t)r->n_cols);

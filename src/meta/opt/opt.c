@@ -129,6 +129,8 @@ enum tr_status tr_opt_run(struct tr_rel *root, const bool *need, const struct tr
     TR_GOTO(st, run_once(&r, NULL, &changed, err));
     TR_GOTO(st, run_pass(&r, tr_opt_step_filter, 1u << TR_REL_FILTER, err));
     TR_GOTO(st, run_pass(&r, tr_opt_step_slice, slices, err));
+    const unsigned heads = hooks && hooks->travels ? 0 : 1u << TR_REL_GROUP_HEAD;
+    TR_GOTO(st, run_pass(&r, tr_opt_step_group_top, heads, err));
     TR_GOTO(st, run_pass(&r, tr_opt_step_order, sorts, err));
     TR_GOTO(st, run_pass(&r, tr_opt_step_project, projects, err));
     TR_GOTO(st, run_once(&r, NULL, &changed, err));

@@ -27,6 +27,7 @@ enum tr_opt_trait {
 struct tr_opt_hooks {
   bool (*at_hand)(const struct tr_rel *r, const bool *need); /* the needed columns are kept on r */
   unsigned (*item_traits)(const struct tr_rel *r, int item); /* set of enum tr_opt_trait */
+  bool travels; /* the plan will be cut into stages: sorts stay nodes of their own, for each is a stage */
 };
 
 /* A node of the given plan and the node of the rewritten plan that computes the same (for the columns needed). */

@@ -39,6 +39,7 @@ typedef enum tr_status (*tr_opt_step)(struct tr_opt_plan *p, int i, struct tr_re
 
 enum tr_status tr_opt_step_filter(struct tr_opt_plan *, int, struct tr_rel **, struct tr_error *);
 enum tr_status tr_opt_step_slice(struct tr_opt_plan *, int, struct tr_rel **, struct tr_error *);
+enum tr_status tr_opt_step_group_top(struct tr_opt_plan *, int, struct tr_rel **, struct tr_error *);
 enum tr_status tr_opt_step_order(struct tr_opt_plan *, int, struct tr_rel **, struct tr_error *);
 enum tr_status tr_opt_step_project(struct tr_opt_plan *, int, struct tr_rel **, struct tr_error *);
 /* Fills nodes[].unordered. */

@@ -98,7 +98,8 @@ enum tr_status tr_cut_aggregate(struct tr_cut *c, int32_t no, struct tr_open *in
 enum tr_status tr_cut_by_key(struct tr_cut *c, int32_t no, struct tr_open *in, struct tr_open *out) {
   const struct tr_shape_node *node = tr_cut_node(c, no);
   int32_t parts = tr_cut_parts(c, c->estimate[node->inputs[0]]);
-  int32_t n_keys = node->kind == TR_REL_WINDOW ? node->n_keys : node->n_exprs;
+  int32_t n_keys = node->kind == TR_REL_DISTINCT ? node->n_exprs : node->n_keys;
+  if (node->kind == TR_REL_GROUP_HEAD && node->n_exprs > n_keys) return together(c, no, in, out); /* a sort as well */
   if (in->n_tasks == 1 || parts == 1 || !n_keys || way_of_node(c, node) == ALONE) return together(c, no, in, out);
   return keyed(c, no, in, TR_STAGE_PLAIN, parts, out);
 }

@@ -220,7 +220,7 @@ static enum tr_status node_exprs(struct tr_decoder *d, const json_t *o, struct t
             : s->kind == TR_REL_JOIN ? s->n_exprs == 2 * s->n_keys
             : keyed                  ? s->n_exprs > 0
                                      : !(bare && s->n_exprs);
-  if (s->kind == TR_REL_GROUP_HEAD && s->n_keys != s->n_exprs) ok = false;
+  if (s->kind == TR_REL_GROUP_HEAD && s->n_keys < 1) ok = false;
   if (!ok)
     return tr_decode_fault(d, "%s with %d expressions, %d keys", tr_rel_kind_name(s->kind), s->n_exprs, s->n_keys);
   size_t end = strlen(d->path);
@@ -309,8 +309,9 @@ static enum tr_status node_directions(struct tr_decoder *d, const json_t *o, str
   const json_t *list;
   bool *descending = NULL;
   int n;
-  TR_TRY(tr_decode_array(d, o, "descending", s->kind == TR_REL_SORT ? s->n_exprs : 0, &list, &n));
-  if (s->kind != TR_REL_SORT) return TR_OK;
+  bool directed = s->kind == TR_REL_SORT || s->kind == TR_REL_GROUP_HEAD;
+  TR_TRY(tr_decode_array(d, o, "descending", directed ? s->n_exprs : 0, &list, &n));
+  if (!directed) return TR_OK;
   TR_TRY(tr_decode_alloc(d, sizeof *descending * (size_t)s->n_exprs, &descending));
   for (int i = 0; i < n; i++) {
     const json_t *v = json_array_get(list, (size_t)i);

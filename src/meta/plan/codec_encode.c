@@ -315,7 +315,8 @@ static enum tr_status put_node(struct encoder *e, const struct tr_rel *r, const 
     TR_TRY(put_item(e, &r->items[i], &r->cols[first + i]));
   }
   if (r->n_items) put(t, "]");
-  int n_directions = r->kind == TR_REL_SORT && r->descending ? r->n_exprs : 0;
+  bool directed = r->kind == TR_REL_SORT || r->kind == TR_REL_GROUP_HEAD;
+  int n_directions = directed && r->descending ? r->n_exprs : 0;
   while (n_directions > 0 && !r->descending[n_directions - 1]) n_directions--;
   for (int i = 0; i < n_directions; i++) {
     put(t, i ? "," : ",\"descending\":[");

@@ -38,7 +38,8 @@ static inline bool tr_codec_has_option(enum tr_rel_kind kind, enum tr_codec_opti
   static const unsigned has[TR_N_RELS] = {
       [TR_REL_AGGREGATE] = 1u << TR_CODEC_SORT | 1u << TR_CODEC_DROPNA | 1u << TR_CODEC_WHOLE,
       [TR_REL_WINDOW] = 1u << TR_CODEC_SORT | 1u << TR_CODEC_DROPNA | 1u << TR_CODEC_WHOLE,
-      [TR_REL_GROUP_HEAD] = 1u << TR_CODEC_DROPNA | 1u << TR_CODEC_TAIL | 1u << TR_CODEC_START,
+      [TR_REL_GROUP_HEAD] =
+          1u << TR_CODEC_DROPNA | 1u << TR_CODEC_NA_FIRST | 1u << TR_CODEC_TAIL | 1u << TR_CODEC_START,
       [TR_REL_JOIN] = 1u << TR_CODEC_HOW | 1u << TR_CODEC_SORT,
       [TR_REL_SORT] = 1u << TR_CODEC_NA_FIRST | 1u << TR_CODEC_STOP,
       [TR_REL_SLICE] = 1u << TR_CODEC_START | 1u << TR_CODEC_STOP | 1u << TR_CODEC_STEP,

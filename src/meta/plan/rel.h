@@ -14,7 +14,8 @@ enum tr_rel_kind {
   TR_REL_PROJECT,    /* exprs; one column each */
   TR_REL_AGGREGATE,  /* exprs: n_keys keys, then what items refer to; columns: keys, then items. 0 keys = one row */
   TR_REL_WINDOW,     /* the same exprs and items; columns: the input's, then items, in the input's row order */
-  TR_REL_GROUP_HEAD, /* exprs: keys; the first (start > 0) or last (tail) rows of each group, in row order */
+  TR_REL_GROUP_HEAD, /* exprs: n_keys keys; the first (start > 0) or last (tail) rows of each group, in row order.
+                        Further exprs are sort keys with descending[], na_first: as if over a SORT by them */
   TR_REL_JOIN,       /* exprs: n_keys left keys, n_keys right keys; columns: left, right, then n_keys coalesced keys */
   TR_REL_SORT,       /* exprs: keys with descending[]; stop >= 0: only the first `stop` rows (top-n) */
   TR_REL_SLICE,      /* rows start:stop:step as Python slices (INT64_MAX stop = to the end; negatives from the end) */
@@ -47,7 +48,7 @@ struct tr_rel_options {
   uint8_t how;   /* JOIN: enum tr_join_how by number */
   bool sort;     /* AGGREGATE, WINDOW, JOIN */
   bool dropna;   /* AGGREGATE, WINDOW, GROUP_HEAD */
-  bool na_first; /* SORT */
+  bool na_first; /* SORT, GROUP_HEAD */
   bool tail;     /* GROUP_HEAD */
   uint8_t keep;  /* DISTINCT */
   bool whole;    /* AGGREGATE without keys: Series reductions' dtype rules */
@@ -64,7 +65,7 @@ struct tr_rel {
   struct tr_rel_col *cols;
   struct tr_expr **exprs;
   struct tr_item *items;
-  bool *descending; /* SORT: per key */
+  bool *descending; /* SORT, GROUP_HEAD: per expression */
   struct tr_rel_options opt;
   int64_t n_rows; /* -1 = unknown until executed */
   void *source;   /* FRAME: struct tr_frame; PARQUET: struct tr_parquet_source. Owned through release */

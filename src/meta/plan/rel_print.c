@@ -87,7 +87,9 @@ static void put_detail(struct printer *p, const struct tr_rel *r) {
   case TR_REL_GROUP_HEAD:
     snprintf(text, sizeof text, " %s %lld by ", r->opt.tail ? "last" : "first", (long long)r->opt.start);
     put(p, text);
-    put_exprs(p, r, 0, r->n_exprs);
+    put_exprs(p, r, 0, r->n_keys);
+    if (r->n_exprs > r->n_keys) put(p, " in the order of ");
+    put_exprs(p, r, r->n_keys, r->n_exprs);
     break;
   default:
     if (r->n_exprs) put(p, " ");

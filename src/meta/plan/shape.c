@@ -265,7 +265,7 @@ static enum tr_status exprs(struct reader *r, const json_t *o, struct tr_shape_n
   bool keyed = kind == TR_REL_SORT || kind == TR_REL_DISTINCT || kind == TR_REL_GROUP_HEAD;
   bool bare = kind == TR_REL_SLICE || kind == TR_REL_CONCAT || kind == TR_REL_ZIP;
   bool ok = kind == TR_REL_FILTER ? n == 1 : kind == TR_REL_JOIN ? n == 2 * n_keys : keyed ? n > 0 : !(bare && n);
-  if (kind == TR_REL_GROUP_HEAD && n_keys != n) ok = false;
+  if (kind == TR_REL_GROUP_HEAD && n_keys < 1) ok = false;
   if (!ok)
     return tr_decode_fault(d, "%s with %d expressions, %lld keys", tr_rel_kind_name((enum tr_rel_kind)kind), n,
                            (long long)n_keys);
@@ -282,7 +282,8 @@ static enum tr_status directions(struct reader *r, const json_t *o, const struct
   struct tr_decoder *d = &r->d;
   const json_t *list;
   int n;
-  TR_TRY(tr_decode_array(d, o, "descending", node->kind == TR_REL_SORT ? node->n_exprs : 0, &list, &n));
+  bool directed = node->kind == TR_REL_SORT || node->kind == TR_REL_GROUP_HEAD;
+  TR_TRY(tr_decode_array(d, o, "descending", directed ? node->n_exprs : 0, &list, &n));
   for (int i = 0; i < n; i++)
     if (!json_is_boolean(json_array_get(list, (size_t)i)))
       return tr_decode_fault(d, "descending[%d] must be true or false", i);

@@ -159,6 +159,8 @@ static void test_kinds(void **state) {
          "top/nonex3 plain/resultx1");
   expect(TEXT(",{\"kind\":\"SORT\",\"inputs\":[0],\"exprs\":[1]}"),
          "plain/samplex3 bounds/nonex1 split/rangex3 plain/resultx3");
+  expect(TEXT(",{\"kind\":\"GROUP_HEAD\",\"inputs\":[0],\"exprs\":[0,1],\"n_keys\":1,\"options\":{\"start\":2}}"),
+         "plain/resultx1");
   expect(TEXT(",{\"kind\":\"CONCAT\",\"inputs\":[0,0]}"), "plain/resultx6");
   expect(TEXT(",{\"kind\":\"JOIN\",\"inputs\":[0,0],\"exprs\":[0,0],\"n_keys\":1,\"options\":{\"how\":\"left\"}}"),
          "plain/hashx3 plain/hashx3 keyed/originx3 plain/resultx3");

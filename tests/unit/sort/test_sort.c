@@ -178,6 +178,56 @@ static void test_many_keys(void **state) {
   for (int k = 0; k < 5; k++) tr_array_unref(keys[k].array);
 }
 
+/* The first or last k of each group, by sorting everything and counting. */
+static void check_groups(const struct tr_sort_key *keys, int n_keys, int64_t n, int64_t n_groups, int64_t k,
+                         bool tail) {
+  struct tr_buffer *rows, *all;
+  int64_t n_out, found = 0;
+  uint32_t *ids = test_malloc((size_t)n * 4 + 4), *expect = test_malloc((size_t)n * 4 + 4);
+  int64_t *seen = test_calloc((size_t)n_groups + 1, sizeof *seen);
+  for (int64_t i = 0; i < n; i++) { /* one in eight has no group */
+    uint32_t x = (uint32_t)i * 2654435761u >> 7;
+    ids[i] = x % 8 == 0 ? UINT32_MAX : x % (uint32_t)n_groups;
+  }
+  assert_int_equal(tr_sort_rows(&ctx, keys, n_keys, n, false, &all, &err), TR_OK);
+  for (int64_t j = 0; j < n; j++) {
+    uint32_t row = ((const uint32_t *)all->data)[tail ? n - 1 - j : j];
+    if (ids[row] < n_groups && seen[ids[row]]++ < k) expect[found++] = row;
+  }
+  for (int64_t i = 0; tail && i < found / 2; i++) {
+    uint32_t x = expect[i];
+    expect[i] = expect[found - 1 - i];
+    expect[found - 1 - i] = x;
+  }
+  const struct tr_sort_groups groups = {ids, n_groups, k, tail};
+  assert_int_equal(tr_sort_top_of_groups(&ctx, keys, n_keys, n, false, &groups, &rows, &n_out, &err), TR_OK);
+  assert_int_equal(n_out, found);
+  if (found) assert_memory_equal(rows->data, expect, (size_t)found * 4);
+  tr_buffer_unref(rows);
+  tr_buffer_unref(all);
+  test_free(ids);
+  test_free(expect);
+  test_free(seen);
+}
+
+static void test_top_of_groups(void **state) {
+  (void)state;
+  const int64_t sizes[] = {0, 1, 90, 20000};
+  for (int s = 0; s < 4; s++)
+    for (int kind = 0; kind < TR_N_KINDS; kind++)
+      for (int way = 0; way < 4; way++) {
+        ctx.threads = 1 + (s + kind) % 2;
+        ctx.morsel_rows = s < 3 ? 1 : 777;
+        const int64_t n = sizes[s];
+        struct tr_sort_key keys[] = {{column(kind, n, kind + way), way % 2}, {column(TR_I64, n, 4), way / 2}};
+        check_groups(keys, 1, n, 1 + n / 50, 1 + kind % 3, way / 2);
+        check_groups(keys, 2, n, 1 + n / 200, 2, way / 2);
+        check_groups(keys, 2, n, 3, 40, way / 2);
+        check_groups(keys, 1, n, n + 1, 1, way / 2);
+        for (int k = 0; k < 2; k++) tr_array_unref(keys[k].array);
+      }
+}
+
 static void test_long_ties(void **state) {
   (void)state;
   const int64_t n = 150000; /* one outlier makes the first window say nothing about the others */
@@ -232,6 +282,7 @@ static void test_is_sorted(void **state) {
 static void test_allocation_failures(void **state) {
   (void)state;
   const int64_t n = 20000;
+  static const uint32_t ids[20000]; /* one group */
   struct tr_sort_key keys[] = {{column(TR_STR, n, 2), false}, {column(TR_F64, n, 3), true}};
   enum tr_status st = TR_ERROR;
   for (int at = 1; st != TR_OK; at += 1 + at / 8) {
@@ -241,6 +292,11 @@ static void test_allocation_failures(void **state) {
     st = tr_sort_rows(&ctx, keys, 2, n, false, &rows, &err);
     if (st == TR_OK) {
       st = tr_sort_top(&ctx, keys + 1, 1, n, 10, false, &top, &n_out, &err);
+      tr_buffer_unref(top);
+    }
+    if (st == TR_OK) {
+      const struct tr_sort_groups groups = {ids, 1, 3, false};
+      st = tr_sort_top_of_groups(&ctx, keys + 1, 1, n, false, &groups, &top, &n_out, &err);
       tr_buffer_unref(top);
     }
     tr_mem_fail_at(0);
@@ -253,6 +309,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_every_kind, setup, teardown),
       cmocka_unit_test_setup_teardown(test_many_keys, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_top_of_groups, setup, teardown),
       cmocka_unit_test_setup_teardown(test_long_ties, setup, teardown),
       cmocka_unit_test_setup_teardown(test_missing_first, setup, teardown),
       cmocka_unit_test_setup_teardown(test_is_sorted, setup, teardown),
