@@ -9,10 +9,10 @@ export VENV BUILD JOBS SCALE FUZZ_SECONDS TARGETS ARGS
 PY := $(VENV)/bin/python
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup build run test unit tsan lint format bench suite fuzz clean
+.PHONY: help setup build run test unit tsan cluster-tests lint format bench suite fuzz clean
 
 help:   ## Show this list
-	@sed -n 's/^\([a-z]*\): *[a-z ]*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\): *[a-z ]*## /\1\t/p' Makefile | expand -t 16
 
 setup:  ## Install what is missing: Debian packages, .venv with pinned Python packages
 	@tools/setup.sh
@@ -32,6 +32,9 @@ unit: setup  ## C unit tests only, warnings are errors, no sanitizer (seconds)
 
 tsan: setup  ## C unit tests under ThreadSanitizer
 	@tools/unit.sh tsan
+
+cluster-tests: build ## Tests against further real servers: SeaweedFS, Azurite
+	@tools/cluster_tests.sh
 
 lint: setup  ## ruff, clang-format, mypy and the floors; changes nothing
 	@tools/lint.sh

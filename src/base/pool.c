@@ -44,6 +44,8 @@ int tr_pool_cores(void) {
   return n < 1 ? 1 : n > TR_MAX_THREADS ? TR_MAX_THREADS : n;
 }
 
+bool tr_pool_is_helper(void) { return is_helper; }
+
 void tr_ctx_init(struct tr_ctx *ctx) {
   memset(ctx, 0, sizeof *ctx);
   const char *env = getenv("TERALITY_THREADS");

