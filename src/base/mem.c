@@ -7,9 +7,9 @@
  * slack of a size class are poisoned, so that recycling hides no use after free and no overflow.
  */
 #include "base/mem.h"
+#include "base/cgroup.h"
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -42,15 +42,6 @@ static size_t cached_bytes;
 static _Atomic size_t used, peak, budget;
 static _Atomic int64_t fail_at;
 
-static size_t read_number(const char *path) {
-  FILE *f = fopen(path, "r");
-  unsigned long long v = 0;
-  if (!f) return 0;
-  if (fscanf(f, "%llu", &v) != 1) v = 0;
-  fclose(f);
-  return (size_t)v;
-}
-
 /* Bytes of "1500000", "1.5G", "300M" (also K and T, either case); 0 for anything else. strtod would read the
  * decimal point of the user's locale. */
 static size_t parse_bytes(const char *s) {
@@ -75,9 +66,8 @@ static size_t default_budget(void) {
   size_t asked = env ? parse_bytes(env) : 0;
   if (asked) return asked;
   size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-  size_t group = read_number("/sys/fs/cgroup/memory.max");
-  if (!group) group = read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes");
-  if (group && group < machine) machine = group;
+  const uint64_t group = tr_cgroup_read(NULL, NULL).memory_bytes;
+  if (group && group < machine) machine = (size_t)group;
   return machine / 10 * 6;
 }
 

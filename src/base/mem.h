@@ -18,7 +18,7 @@ TR_MUST_USE enum tr_status tr_mem_realloc(void **ptr, size_t old_bytes, size_t n
 /* NULL is allowed. */
 void tr_mem_free(void *ptr, size_t bytes);
 
-/* The budget in bytes; 0 = default (60 % of cgroup limit or machine memory, or TERALITY_MEMORY_BUDGET). */
+/* The budget in bytes; 0 = default (60 % of the least cgroup limit or machine memory, or TERALITY_MEMORY_BUDGET). */
 void tr_mem_set_budget(size_t bytes);
 size_t tr_mem_budget(void);
 /* Bytes handed out and not yet freed (foreign pinned buffers included through tr_mem_account). */

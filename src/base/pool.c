@@ -7,6 +7,7 @@
  * polls also while it waits for helpers. Helpers block all signals: they belong to the caller's threads.
  */
 #include "base/pool.h"
+#include "base/cgroup.h"
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -38,9 +39,21 @@ static _Atomic bool busy;
 static __thread bool inside;    /* in a morsel: parallel_for runs inline */
 static __thread bool is_helper; /* a thread of the pool, which must not call poll */
 
+/* Cores' worth of time that the control groups allow, rounded up; read once: every query asks. */
+static int quota_cores(void) {
+  static _Atomic int known;
+  int n = atomic_load_explicit(&known, memory_order_relaxed);
+  if (n) return n;
+  const int64_t milli = tr_cgroup_read(NULL, NULL).milli_cpus;
+  n = milli && milli < TR_MAX_THREADS * 1000 ? (int)((milli + 999) / 1000) : TR_MAX_THREADS;
+  atomic_store_explicit(&known, n, memory_order_relaxed);
+  return n;
+}
+
 int tr_pool_cores(void) {
   cpu_set_t set;
-  int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1, quota = quota_cores();
+  if (quota < n) n = quota; /* more threads would only be stopped for parts of every period */
   return n < 1 ? 1 : n > TR_MAX_THREADS ? TR_MAX_THREADS : n;
 }
 

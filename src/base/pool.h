@@ -26,7 +26,7 @@ struct tr_ctx {
 /* threads = cores the process may use (TERALITY_THREADS overrides), other fields at their defaults. */
 void tr_ctx_init(struct tr_ctx *ctx);
 void tr_ctx_cancel(struct tr_ctx *ctx);
-/* Number of cores the process may use. */
+/* Number of cores the process may use: its affinity, and the CPU quotas of its control groups when first asked. */
 int tr_pool_cores(void);
 /* True on a thread of the pool, which must not call ctx->poll: that belongs to the thread the query was called on. */
 bool tr_pool_is_helper(void);
