@@ -1,4 +1,5 @@
 /* Reading bodies: see api_int.h. Every refusal names the field and where it stands. */
+#include "meta/plan/codec_seal.h"
 #include "scheduler/api_int.h"
 #include <string.h>
 
@@ -13,7 +14,7 @@ bool tr_text_keeps(const char *s, enum tr_text_rule rule, size_t most) {
   if (n == 0 || n > most) return false;
   if (rule == TR_RULE_ANY) return true;
   if (s[strspn(s, allowed[rule])]) return false;
-  if (rule == TR_RULE_SEALED) return strcspn(s, ".") == 22 && n > 23 + 37;
+  if (rule == TR_RULE_SEALED) return tr_seal_is_form(s, n);
   return rule != TR_RULE_CLASS || s[0] > '9';
 }
 

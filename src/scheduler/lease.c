@@ -102,73 +102,42 @@ static struct tr_task *next_task(struct tr_deployment *d) {
   return NULL;
 }
 
-static void print_producer(const struct tr_query_stage *from, int task, struct tr_text *out) {
-  tr_text_add_str(out, "{\"task\":");
-  tr_text_add_int(out, task);
-  tr_text_add_str(out, ",\"attempt\":");
-  tr_text_add_int(out, from->tasks[task].attempt);
-  tr_text_add_str(out, ",\"rows\":");
-  tr_text_add_int(out, from->tasks[task].rows);
-  tr_text_add_char(out, '}');
-}
-
-/* All consumers of a stage are told the same producers: the text is made once. */
-static const struct tr_text *producers(struct tr_query_stage *from) {
-  if (from->producers.length) return &from->producers;
-  for (int t = 0; t < from->spec->n_tasks; t++) {
-    if (t) tr_text_add_char(&from->producers, ',');
-    print_producer(from, t, &from->producers);
+/* What the task will read of an input. Who made it, it finds in the bucket: the commits say. */
+static void print_input(const struct tr_query_stage *stage, const struct tr_spec_input *in, int task,
+                        struct tr_text *out) {
+  if (in->stage < 0) {
+    tr_text_add_str(out, "{\"stage\":-1}");
+    return;
   }
-  return &from->producers;
-}
-
-/* Rows and bytes that the task will read of this input. */
-static void print_share(const struct tr_query_stage *from, enum tr_input_mode mode, int task, struct tr_text *out) {
+  const struct tr_query_stage *from = &stage->query->stages[in->stage];
   int64_t rows = from->rows, bytes = from->bytes;
-  if (mode == TR_INPUT_SHUFFLE) {
+  if (in->mode == TR_INPUT_SHUFFLE) {
     rows = from->part_rows[task];
     bytes = from->part_bytes[task];
-  } else if (mode == TR_INPUT_SAME) {
+  } else if (in->mode == TR_INPUT_SAME) {
     rows = from->tasks[task].rows;
     bytes = from->tasks[task].bytes;
   }
-  tr_text_add_format(out, "\"rows\":%lld,\"bytes\":%lld,", (long long)rows, (long long)bytes);
-}
-
-static void print_input(const struct tr_query_stage *stage, const struct tr_spec_input *in, int task,
-                        struct tr_text *out) {
-  tr_text_add_format(out, "{\"stage\":%d,", in->stage);
-  if (in->stage < 0) {
-    tr_text_add_str(out, "\"producers\":[]}");
-    return;
-  }
-  struct tr_query_stage *from = &stage->query->stages[in->stage];
-  print_share(from, in->mode, task, out);
-  tr_text_add_str(out, "\"producers\":[");
-  if (in->mode == TR_INPUT_SAME) {
-    print_producer(from, task, out);
-  } else {
-    const struct tr_text *all = producers(from);
-    if (tr_text_check(all, NULL) != TR_OK) out->failed_bytes = all->failed_bytes;
-    else tr_text_add(out, all->data, all->length);
-  }
-  tr_text_add_str(out, "]}");
+  tr_text_add_format(out, "{\"stage\":%d,\"rows\":%lld,\"bytes\":%lld}", in->stage, (long long)rows, (long long)bytes);
 }
 
 /* Which rows of all rows the task has. */
 static void print_position(const struct tr_query_stage *stage, int task, struct tr_text *out) {
   const struct tr_spec_stage *spec = stage->spec;
-  int64_t before = 0, total;
+  int64_t before = 0, rows, total;
   if (spec->base == TR_SPEC_NO_ROWS) return;
   if (spec->base == TR_SPEC_ROWS) {
     before = spec->first_row[task];
+    rows = spec->first_row[task + 1] - before;
     total = spec->first_row[spec->n_tasks];
   } else {
     const struct tr_query_stage *base = &stage->query->stages[spec->base];
     for (int t = 0; t < task; t++) before += base->tasks[t].rows;
+    rows = base->tasks[task].rows;
     total = base->rows;
   }
-  tr_text_add_format(out, ",\"row_offset\":%lld,\"total_rows\":%lld", (long long)before, (long long)total);
+  tr_text_add_format(out, ",\"row_offset\":%lld,\"rows\":%lld,\"total_rows\":%lld", (long long)before, (long long)rows,
+                     (long long)total);
 }
 
 static void print_pieces(const struct tr_spec_stage *spec, int task, struct tr_text *out) {

@@ -60,7 +60,6 @@ void tr_query_free(struct tr_state *s, struct tr_query *q) {
         tr_task_set(s, task, TR_TASK_WAITING);
     }
     if (stage->spec) d->n_left -= stage->spec->n_tasks - stage->n_done;
-    tr_text_free(&stage->producers);
   }
   if (d->turn == q) d->turn = q->next;
   if (q->prev) q->prev->next = q->next;
@@ -301,7 +300,6 @@ void tr_task_lost(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
     tr_journal_end(row);
   }
   count_done(t, 0, -1);
-  tr_text_free(&stage->producers);
   t->lost_attempt = t->attempt;
   tr_task_set(s, t, stage->waiting || stage->held ? TR_TASK_WAITING : TR_TASK_READY);
   put_task(s, t, 0, NULL, 0);

@@ -93,7 +93,6 @@ struct tr_query_stage {
   int64_t rows, bytes;
   double seconds;
   int64_t *part_rows, *part_bytes; /* of all done tasks, per part */
-  struct tr_text producers;        /* JSON for consumers that read all of it; made when first asked for */
 };
 
 enum tr_query_state { TR_QUERY_QUEUED, TR_QUERY_RUNNING, TR_QUERY_DONE, TR_QUERY_FAILED, TR_QUERY_CANCELLED };

@@ -82,7 +82,7 @@ def test_a_query_from_the_first_task_to_the_last(tenant, group_plan):
     }
     rest = tenant.lease(reports=[report_of(task) for task in tasks])["tasks"]
     assert rest and all(task["stage"] == 1 for task in rest)
-    assert rest[0]["inputs"][0]["producers"][2] == {"task": 2, "attempt": 1, "rows": 10}
+    assert rest[0]["inputs"] == [{"stage": 0, "rows": 40, "bytes": 320}]
     tenant.lease(reports=[report_of(task, 3) for task in rest], want=0)
     tenant.work()
     answer = tenant.api.get(f"/v1/queries/{query}")
