@@ -199,6 +199,15 @@ static int method_set_forwarded(PyObject *self, PyObject *value, void *name) {
   return value ? PyDict_SetItemString(m->dict, name, value) : PyDict_DelItemString(m->dict, name);
 }
 
+/* A wrapper equals what it wraps: pandas tells by comparing inherited methods whether two classes share one. */
+static PyObject *method_compare(PyObject *self, PyObject *other, int op) {
+  if (op != Py_EQ && op != Py_NE) Py_RETURN_NOTIMPLEMENTED;
+  PyObject *fn = Py_TYPE(other) == &tr_client_method_type ? ((struct method *)other)->fn : other;
+  return PyBool_FromLong((self == other || ((struct method *)self)->fn == fn) == (op == Py_EQ));
+}
+
+static Py_hash_t method_hash(PyObject *self) { return PyObject_Hash(((struct method *)self)->fn); }
+
 static PyObject *method_repr(PyObject *self) { return PyObject_Repr(((struct method *)self)->fn); }
 
 /* Pickles and copies by name: whoever loads it gets what the name means there, with or without terality. */
@@ -309,6 +318,8 @@ PyTypeObject tr_client_method_type = {
     .tp_getattro = method_getattro,
     .tp_setattro = PyObject_GenericSetAttr,
     .tp_repr = method_repr,
+    .tp_richcompare = method_compare,
+    .tp_hash = method_hash,
     .tp_traverse = method_traverse,
     .tp_clear = method_clear,
     .tp_dealloc = method_dealloc,

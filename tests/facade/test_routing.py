@@ -52,6 +52,15 @@ def test_attribute_access_stays_lazy(fake: object) -> None:
         df.nothing
 
 
+def test_a_wrapper_equals_what_it_wraps() -> None:
+    """pandas refuses ufuncs of a Series and a frame by asking whether both have the same ``__array_ufunc__``."""
+    wrapped = pd.Series.__array_ufunc__
+    assert wrapped == pd.DataFrame.__array_ufunc__ and wrapped != pd.Series.__add__
+    assert hash(wrapped) == hash(wrapped.__wrapped__)
+    with pytest.raises(NotImplementedError, match="mixed DataFrame and Series"):
+        np.add(pd.Series([1, 2], index=["b", "c"]), pd.DataFrame({"b": [1, 2], "c": [3, 4]}))
+
+
 def test_off_mode(fake: object) -> None:
     df, _ = lazy(small())
     terality.options.mode = "off"
