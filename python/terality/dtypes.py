@@ -14,7 +14,7 @@ from pandas.core.arrays.string_arrow import ArrowStringArray
 from . import _engine
 from .registry import Fallback
 
-__all__ = ["STR", "array_from_pandas", "array_to_pandas", "engine_name", "numpy_dtype"]
+__all__ = ["STR", "array_from_pandas", "array_to_pandas", "engine_name", "fixed_dtype", "numpy_dtype"]
 
 STR = StringDtype(na_value=np.nan)
 """pandas' default text dtype."""
@@ -51,6 +51,12 @@ def pandas_dtype(name: str) -> Any:
 def numpy_dtype(name: str) -> np.dtype:
     """Give the numpy dtype of a fixed-width engine name."""
     return _BY_NAME[name]
+
+
+def fixed_dtype(array: _engine.Array) -> np.dtype | None:
+    """Give the numpy dtype of a fixed-width column's values; None for text and categories."""
+    found = _BY_NAME.get(array.dtype)
+    return found if isinstance(found, np.dtype) else None
 
 
 def text_to_arrow(array: _engine.Array) -> pa.Array:

@@ -10,12 +10,11 @@ from collections.abc import Callable, Hashable
 from copy import deepcopy
 from typing import Any
 
-import numpy as np
 from pandas import DataFrame, Index, Series
-from pandas.core.arrays._mixins import NDArrayBackedExtensionArray
 
 from . import _engine
 from .registry import Fallback, load_handlers
+from .sharing import Watched, guarded, watch_blocks
 
 __all__ = ["Native", "finalize", "is_lazy", "native_of", "replace", "set_ingest", "wrap_frame", "wrap_series"]
 
@@ -27,7 +26,8 @@ class Native(_engine.Native):
 
     Immutable as far as anybody outside can see. ``pin`` (a slot of the C base class) is the manager that
     ``materialize`` made, or the pandas manager the Native was ingested from; nobody may write to it. As long as the
-    Native lives, its pin makes pandas copy before it writes into the same arrays, so the engine may read them.
+    Native lives, its pin makes pandas copy before it writes into the same arrays, so the engine may read them and the
+    seal sees every write. When only handles stand in the way of a write, they are given up (see :mod:`.sharing`).
 
     Attributes
     ----------
@@ -51,6 +51,13 @@ class Native(_engine.Native):
         Called at most once per Native, under a lock; the result becomes ``pin``.
         """
         raise NotImplementedError
+
+    def given_to(self, obj: Any) -> None:
+        """Note that `obj` carries this Native and has a manager over the arrays of the pin."""
+        for block in self.pin.blocks:
+            refs = block.refs
+            if type(refs) is Watched:
+                refs.watch(obj, self, block)
 
     def index(self) -> Index:
         """Give the row labels, the same object every time; may run a plan for them alone."""
@@ -131,51 +138,19 @@ def native_of(obj: Any, *, ingest: bool = True) -> Native | None:
         libraries = {type(block.values).__module__.split(".")[0] for block in obj._mgr.blocks}
         if not libraries <= {"numpy", "pandas"}:
             raise Fallback("arrays of another library")
+        watch_blocks(obj._mgr)
         pin = obj._mgr.copy(deep=False)
-        native = _ingest(_guarded(pin), obj._name if kind is Series else None)
+        native = _ingest(guarded(pin), obj._name if kind is Series else None)
         if native.pin is None:
             native.pin = pin
         _engine.attach(obj, native)
+        native.given_to(obj)
         return native
     if kind is Series and not _same_label(obj._name, native.name):
         native = native.with_name(obj._name)
         if _engine.is_lazy(obj):
             _engine.replace(obj, native)
     return native
-
-
-class _Owner:
-    """Memory of a numpy array together with the pin that makes pandas copy before writing into it."""
-
-    def __init__(self, values: np.ndarray, pin: Any) -> None:
-        self.__array_interface__ = values.__array_interface__
-        self.values = values
-        self.pin = pin
-
-
-def _guard(values: np.ndarray, pin: Any) -> np.ndarray:
-    """Give the same memory as an array that keeps the pin alive, as does every view and buffer made of it."""
-    if values.dtype.kind in "OV" or values.size == 0:
-        return values
-    if values.dtype.kind in "mM":
-        return np.asarray(_Owner(values.view("i8"), pin)).view(values.dtype)
-    return np.asarray(_Owner(values, pin))
-
-
-def _guarded(pin: Any) -> Any:
-    """Give a manager like `pin` whose numpy memory keeps `pin` alive.
-
-    A plan may read an ingested array long after the object it came from is gone, while pandas objects that shared its
-    memory live on; without the pin they would be sole owners and write in place. Arrow memory is immutable.
-    """
-    manager = pin.copy(deep=False)
-    for block in manager.blocks:
-        values = block.values
-        if isinstance(values, np.ndarray):
-            block.values = _guard(values, pin)
-        elif isinstance(values, NDArrayBackedExtensionArray):
-            block.values = values._from_backing_data(_guard(values._ndarray, pin))
-    return manager
 
 
 def _axis_renamed(obj: Any, native: Native) -> bool:

@@ -21,6 +21,7 @@ from pandas.core.internals.managers import (
 )
 
 from . import _engine, settings
+from .blocks import frame_blocks, series_block
 from .dtypes import array_from_pandas, array_to_pandas, category_dtype, engine_name, pandas_dtype
 from .native import Native, set_ingest
 from .registry import Fallback, NotNativeError
@@ -190,6 +191,7 @@ class Table(Native):
         self._skeleton: Any = None
         self._owner: tuple[weakref.ref[Table], int] | None = None
         self.taken: dict[int, SingleBlockManager] = {}
+        self.shares = True  # False: pandas gets memory of its own, as from a deep copy
 
     # ---- what is known from the schema
 
@@ -297,6 +299,11 @@ class Table(Native):
             label = _engine.col(out.rel, out.rel.n_cols - 1)
         out.rows = Keys([label], [np.dtype("int64")], [rows.name], ranged=True)
         return out
+
+    def unshared(self) -> Table:
+        """Give itself, just made, as one whose columns will be memory of its own, as from a deep copy."""
+        self.shares = False
+        return self
 
     def settled(self) -> Table:
         """Give this table with every dtype and success certain: computed now where the data decides."""
@@ -415,8 +422,8 @@ class Table(Native):
         owner = reference() if reference is not None else None
         if owner is not None and owner.pin is not None:
             return owner.pin.iget(position)
-        (array,) = self._owned_arrays([0])
-        out = SingleBlockManager.from_array(array, self.index())
+        (array,) = self._computed([0])
+        out = SingleBlockManager(series_block(array, self.dtypes[0], share=self.shares), self.index())
         if owner is not None:
             owner.taken[position] = out
         return out
@@ -424,25 +431,26 @@ class Table(Native):
     def _materialize_frame(self) -> BlockManager:
         """Columns that were given out before keep their arrays: pandas tells by that whose column a Series is."""
         missing = [i for i in range(len(self.exprs)) if i not in self.taken]
-        made = dict(zip(missing, self._owned_arrays(missing), strict=True))
-        arrays = [made[i] if i in made else self.taken[i].array for i in range(len(self.exprs))]
-        refs = [None if i in made else self.taken[i]._block.refs for i in range(len(self.exprs))]
-        return create_block_manager_from_column_arrays(arrays, [self.columns, self.index()], False, refs)
+        arrays = dict(zip(missing, self._computed(missing), strict=True))
+        taken = {i: manager._block for i, manager in self.taken.items()}
+        blocks = frame_blocks(arrays, self.dtypes, taken, share=self.shares)
+        return BlockManager(tuple(blocks), [self.columns, self.index()], verify_integrity=False)
 
-    def _owned_arrays(self, positions: list[int]) -> list[Any]:
-        """Compute columns as arrays that pandas may write into; row labels of columns come along in the same run."""
+    def _computed(self, positions: list[int]) -> list[_engine.Array]:
+        """Compute columns; row labels that are columns come along in the same run."""
         rows = self.rows
         with_rows = self._index is None and isinstance(rows, Keys)
         exprs = [self.exprs[i] for i in positions]
-        dtypes = [self.dtypes[i] for i in positions]
         if with_rows:
             exprs += rows.exprs
-            dtypes += rows.dtypes
-        arrays = self.arrays(exprs, dtypes) if exprs else []
+        if not exprs:
+            return []
+        frame, at = self.fetch(exprs)
         n = len(positions)
         if with_rows:
-            self._index = rows.labels_of(arrays[n:])  # type: ignore[union-attr]
-        return [owned(a) for a in arrays[:n]]
+            levels = [array_to_pandas(frame.col(i), d) for i, d in zip(at[n:], rows.dtypes, strict=True)]
+            self._index = rows.labels_of(levels)  # type: ignore[union-attr]
+        return [frame.col(i) for i in at[:n]]
 
     def execute(self) -> None:
         """Compute and keep everything in the engine."""
@@ -454,14 +462,6 @@ class Table(Native):
 
     def explain(self) -> str:
         return self.flat().rel.explain(optimised=True)
-
-
-def owned(array: Any) -> Any:
-    """Give an array of its own memory in place of one over the engine's: plans may still read that."""
-    plain = getattr(array, "_ndarray", array)
-    if not isinstance(plain, np.ndarray) or plain.flags.writeable:
-        return array
-    return plain.copy() if plain is array else type(array)._simple_new(plain.copy(), dtype=array.dtype)
 
 
 def empty_array(dtype: Any) -> Any:

@@ -2,6 +2,14 @@
 #include "bindings.h"
 #include "data/col/arrow.h"
 
+/* Foreign memory held by a Python buffer; may be released on a thread without the GIL. */
+static void release_view(void *arg) {
+  PyGILState_STATE g = PyGILState_Ensure();
+  PyBuffer_Release(arg);
+  free(arg);
+  PyGILState_Release(g);
+}
+
 static struct tr_array *array_of(PyObject *self) { return ((struct tr_py_array *)self)->a; }
 static struct tr_frame *frame_of(PyObject *self) { return ((struct tr_py_frame *)self)->f; }
 
@@ -62,6 +70,13 @@ static PyObject *array_nulls(PyObject *self, void *unused) {
   Py_BEGIN_ALLOW_THREADS n = tr_array_null_count(a);
   Py_END_ALLOW_THREADS return PyLong_FromLongLong(n);
 }
+/* Who lent the values: what array() was given, when no operator has made new ones since. */
+static PyObject *array_lender(PyObject *self, void *unused) {
+  (void)unused;
+  struct tr_buffer *data = array_of(self)->data;
+  PyObject *lender = data->release == release_view ? ((Py_buffer *)data->release_arg)->obj : NULL;
+  return Py_NewRef(lender ? lender : Py_None);
+}
 static PyObject *array_address(PyObject *self, void *unused) {
   (void)unused;
   return PyLong_FromVoidPtr(tr_array_data(array_of(self)));
@@ -103,13 +118,15 @@ static PyObject *array_to_arrow(PyObject *self, PyObject *unused) {
 
 static Py_ssize_t array_len(PyObject *self) { return array_of(self)->length; }
 static PySequenceMethods array_sequence = {.sq_length = array_len};
-static PyGetSetDef array_getset[] = {{"dtype", array_dtype, NULL, "dtype name", NULL},
-                                     {"is_dict", array_is_dict, NULL, "has codes and a dictionary", NULL},
-                                     {"dict", array_dict, NULL, "the dictionary or None", NULL},
-                                     {"nbytes", array_nbytes, NULL, "bytes of its buffers", NULL},
-                                     {"null_count", array_nulls, NULL, "number of missing values", NULL},
-                                     {"address", array_address, NULL, "address of the first value", NULL},
-                                     {NULL, NULL, NULL, NULL, NULL}};
+static PyGetSetDef array_getset[] = {
+    {"dtype", array_dtype, NULL, "dtype name", NULL},
+    {"is_dict", array_is_dict, NULL, "has codes and a dictionary", NULL},
+    {"dict", array_dict, NULL, "the dictionary or None", NULL},
+    {"nbytes", array_nbytes, NULL, "bytes of its buffers", NULL},
+    {"null_count", array_nulls, NULL, "number of missing values", NULL},
+    {"lender", array_lender, NULL, "the object whose memory the values are, or None", NULL},
+    {"address", array_address, NULL, "address of the first value", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
 static PyMethodDef array_methods[] = {
     {"to_arrow", array_to_arrow, METH_NOARGS, "to_arrow()\n\n(schema, array) capsules of a large_string array."},
     {NULL, NULL, 0, NULL}};
@@ -151,14 +168,6 @@ PyTypeObject tr_client_frame_type = {PyVarObject_HEAD_INIT(NULL, 0).tp_name = "t
                                      .tp_doc = "Columns of one length, computed.",
                                      .tp_getset = frame_getset,
                                      .tp_methods = frame_methods};
-
-/* Foreign memory held by a Python buffer; may be released on a thread without the GIL. */
-static void release_view(void *arg) {
-  PyGILState_STATE g = PyGILState_Ensure();
-  PyBuffer_Release(arg);
-  free(arg);
-  PyGILState_Release(g);
-}
 
 static struct tr_array *import_buffer(PyObject *obj, struct tr_dtype t) {
   Py_buffer *view = malloc(sizeof *view);
@@ -262,6 +271,69 @@ static PyObject *make_frame(PyObject *self, PyObject *const *args, Py_ssize_t n)
   return st == TR_OK ? tr_client_wrap_frame(f) : tr_client_raise(st, &err);
 }
 
+/* Copies of columns into one piece of memory, cut into pieces of bytes for the threads. */
+struct stacking {
+  struct tr_array **arrays;
+  uint8_t *to;
+  int64_t width; /* bytes of a column, the same for all */
+};
+
+static enum tr_status stack_range(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
+  (void)thread;
+  (void)err;
+  const struct stacking *s = arg;
+  while (begin < end) {
+    int64_t at = begin % s->width, n = s->width - at < end - begin ? s->width - at : end - begin;
+    memcpy(s->to + begin, (const uint8_t *)tr_array_data(s->arrays[begin / s->width]) + at, (size_t)n);
+    begin += n;
+  }
+  return TR_OK;
+}
+
+/* Borrowed arrays of a tuple, all of `width` bytes; NULL with an exception set. Freed with free. */
+static struct tr_array **arrays_of_width(PyObject *tuple, int64_t width) {
+  Py_ssize_t n = PyTuple_GET_SIZE(tuple);
+  struct tr_array **arrays = malloc(sizeof(void *) * (size_t)(n + 1));
+  if (!arrays) return (struct tr_array **)PyErr_NoMemory();
+  for (Py_ssize_t i = 0; i < n; i++) {
+    PyObject *item = PyTuple_GET_ITEM(tuple, i);
+    struct tr_array *a = PyObject_TypeCheck(item, &tr_client_array_type) ? array_of(item) : NULL;
+    if (!a || a->enc != TR_PLAIN || a->dtype.kind == TR_STR || a->length * tr_dtype_width(a->dtype) != width) {
+      free(arrays);
+      PyErr_Format(PyExc_ValueError, "column %zd is not a fixed-width Array of %lld bytes", i, (long long)width);
+      return NULL;
+    }
+    arrays[i] = a;
+  }
+  return arrays;
+}
+
+static PyObject *stack_arrays(PyObject *self, PyObject *const *args, Py_ssize_t n) {
+  (void)self;
+  enum { PIECE = 1 << 20 };
+  if (n != 2 || !PyTuple_Check(args[1])) return PyErr_Format(PyExc_TypeError, "stack(memory, (arrays…))");
+  Py_ssize_t n_cols = PyTuple_GET_SIZE(args[1]);
+  Py_buffer view;
+  if (PyObject_GetBuffer(args[0], &view, PyBUF_WRITABLE) < 0) return NULL;
+  struct stacking s = {.to = view.buf, .width = n_cols ? view.len / n_cols : 0};
+  enum tr_status st = TR_OK;
+  struct tr_py_call call;
+  bool ok = s.width * n_cols == view.len && (s.arrays = arrays_of_width(args[1], s.width)) != NULL;
+  if (!ok && !PyErr_Occurred()) PyErr_Format(PyExc_ValueError, "memory of %zd bytes for %zd columns", view.len, n_cols);
+  if (ok && view.len <= PIECE) {
+    if (view.len) st = stack_range(&s, 0, 0, view.len, &call.err);
+  } else if (ok) {
+    tr_client_begin(&call);
+    st = tr_parallel_for(&call.ctx, view.len, PIECE, stack_range, &s, &call.err);
+    tr_client_end(&call);
+  }
+  if (ok) free(s.arrays);
+  PyBuffer_Release(&view);
+  if (!ok) return NULL;
+  if (st != TR_OK) return tr_client_raise(st, &call.err);
+  Py_RETURN_NONE;
+}
+
 PyMethodDef tr_client_array_functions[] = {{"array", (PyCFunction)(void (*)(void))make_array, METH_FASTCALL,
                                             "array(buffer, dtype)\n\nA column over a Python buffer, zero-copy."},
                                            {"category", (PyCFunction)(void (*)(void))make_category, METH_FASTCALL,
@@ -270,6 +342,9 @@ PyMethodDef tr_client_array_functions[] = {{"array", (PyCFunction)(void (*)(void
                                             "text(schema, array)\n\nA text column over Arrow string capsules."},
                                            {"encode", (PyCFunction)(void (*)(void))encode_text, METH_FASTCALL,
                                             "encode(array, max_distinct)\n\nDictionary-encoded text, or None."},
+                                           {"stack", (PyCFunction)(void (*)(void))stack_arrays, METH_FASTCALL,
+                                            "stack(memory, arrays)\n\nCopies fixed-width Arrays one after another into "
+                                            "a writable, contiguous buffer that they fill."},
                                            {"frame", (PyCFunction)(void (*)(void))make_frame, METH_FASTCALL,
                                             "frame(n_rows, arrays)\n\nA Frame of equally long Arrays."},
                                            {NULL, NULL, 0, NULL}};

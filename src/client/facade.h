@@ -51,7 +51,7 @@ extern struct tr_client_state tr_client;
 /* Interned attribute names. */
 struct tr_client_names {
   PyObject *native, *seal, *mgr, *attrs, *flags, *name, *obj_ref, *allows, *materialize, *copy, *deep, *blocks, *axes,
-      *values, *range, *names, *view, *kept_columns, *kept_index, *kept_pin, *nbytes, *inplace;
+      *values, *range, *names, *view, *kept_columns, *kept_index, *given_to, *nbytes, *inplace;
 };
 extern struct tr_client_names tr_str;
 

@@ -16,7 +16,6 @@ struct tr_client_names tr_str;
 struct native {
   PyObject_HEAD PyObject *pin; /* the manager made by materialize, or the pandas manager that was ingested */
   unsigned long owner;         /* thread that runs materialize now, 0 when none */
-  bool made;                   /* the pin was made by materialize: its arrays are the engine's memory */
   unsigned forks;              /* value of fork_count when owner was set: after a fork the owner is gone */
 };
 
@@ -86,7 +85,6 @@ static PyObject *native_pin(struct native *native) {
   if (mgr && !tr_client_is_set(native->pin)) {
     Py_XDECREF(native->pin);
     native->pin = Py_NewRef(mgr);
-    native->made = true;
   }
   native->owner = 0;
   wake_waiters();
@@ -112,14 +110,9 @@ static void forget_axes(PyObject *dict) {
   remove_key(dict, tr_str.kept_index);
 }
 
-/* Removes the handle from an object that keeps its manager. A pin over the engine's memory stays with the object: it
- * may still have blocks there that it has not written to, and other plans may read them. */
+/* Removes the handle from an object that keeps its manager. */
 static void forget_native(PyObject *dict) {
-  PyObject *native = PyDict_GetItemWithError(dict, tr_str.native);
   forget_axes(dict);
-  if (native && PyObject_TypeCheck(native, &tr_client_native_type) && ((struct native *)native)->made &&
-      PyDict_SetItem(dict, tr_str.kept_pin, ((struct native *)native)->pin) < 0)
-    PyErr_Clear();
   remove_key(dict, tr_str.native);
   remove_key(dict, tr_str.seal);
 }
@@ -170,6 +163,13 @@ static PyObject *store_manager(PyObject *obj, PyObject *mgr) {
   return stored;
 }
 
+/* native.given_to(obj): it may want to know when pandas asks whether it can write in place. */
+static int tell_given(PyObject *native, PyObject *obj) {
+  PyObject *done = PyObject_CallMethodOneArg(native, tr_str.given_to, obj);
+  Py_XDECREF(done);
+  return done ? 0 : -1;
+}
+
 static PyObject *mgr_get(PyObject *self, PyObject *obj, PyObject *type) {
   (void)type;
   if (!obj) return Py_NewRef(self);
@@ -180,6 +180,7 @@ static PyObject *mgr_get(PyObject *self, PyObject *obj, PyObject *type) {
     return PyErr_Format(PyExc_AttributeError, "'%s' object has no attribute '_mgr'", Py_TYPE(obj)->tp_name);
   }
   if ((pin = native_pin((struct native *)native)) && (mgr = shallow_copy(pin))) stored = store_manager(obj, mgr);
+  if (stored && tell_given(native, obj) < 0) Py_CLEAR(stored);
   if (!stored) hide_attribute_error();
   Py_DECREF(native);
   Py_XDECREF(pin);
@@ -309,7 +310,6 @@ static PyObject *replace(PyObject *module, PyObject *const *args, Py_ssize_t nar
   forget_axes(dict);
   remove_key(dict, tr_str.mgr);
   remove_key(dict, tr_str.seal);
-  remove_key(dict, tr_str.kept_pin);
   Py_DECREF(dict);
   if (rc < 0) return NULL;
   Py_RETURN_NONE;

@@ -26,7 +26,7 @@ static const struct {
     {&tr_str.view, "view"},
     {&tr_str.kept_columns, "_tr_columns"},
     {&tr_str.kept_index, "_tr_index"},
-    {&tr_str.kept_pin, "_tr_pin"},
+    {&tr_str.given_to, "given_to"},
     {&tr_str.nbytes, "nbytes"},
     {&tr_str.inplace, "inplace"},
 };

@@ -135,7 +135,7 @@ def head(self: Any, n: int = 5) -> Any:
     """Serve head."""
     if type(n) is not int:
         raise Fallback(f"n of type {type(n).__name__}")
-    return result(sliced(table_of(self), 0, n), self)
+    return result(sliced(table_of(self), 0, n).unshared(), self)
 
 
 @native("DataFrame.tail", "Series.tail")
@@ -144,7 +144,7 @@ def tail(self: Any, n: int = 5) -> Any:
     if type(n) is not int:
         raise Fallback(f"n of type {type(n).__name__}")
     table = table_of(self)
-    return result(sliced(table, 0, 0) if n == 0 else sliced(table, -n, None), self)
+    return result((sliced(table, 0, 0) if n == 0 else sliced(table, -n, None)).unshared(), self)
 
 
 @native("_iLocIndexer.__getitem__")
@@ -336,7 +336,7 @@ def copy(self: Any, deep: bool = True) -> Any:
     if not isinstance(table, Table):
         raise Fallback("no table")
     again = table.frame(table.exprs, table.dtypes, table.columns) if table.is_frame else table.with_name(self._name)
-    return result(again, self)
+    return result(again.unshared() if deep else again, self)
 
 
 # ---- row labels
