@@ -11,6 +11,7 @@ import faulthandler
 import os
 import pickle
 import re
+import signal
 import sys
 import time
 import traceback
@@ -91,12 +92,12 @@ def main() -> int:
     while seed < end and len(totals.seen) < args.most:
         chunk = range(seed, min(seed + CHUNK, end))
         found = in_child(chunk, args, totals.seen)
-        if found is None:
+        if isinstance(found, str):
             crashed = int((args.out / "current.py").read_text(encoding="utf-8").split()[2])
             totals.seen[f"the process ended at seed {crashed}"] += 1
             path = args.out / f"crash{crashed}.py"
             (args.out / "current.py").rename(path)
-            print(f"\n---- seed {crashed}: the process ended; see {path}", flush=True)
+            print(f"\n---- seed {crashed}: the process ended, {found}; see {path}", flush=True)
             totals.programs += crashed + 1 - seed
             seed = crashed + 1
         else:
@@ -109,13 +110,14 @@ def main() -> int:
     return 1 if totals.seen else 0
 
 
-def in_child(seeds: range, args: argparse.Namespace, seen: Counter[str]) -> Totals | None:
-    """Run programs in a process of their own; None when it did not live to tell."""
+def in_child(seeds: range, args: argparse.Namespace, seen: Counter[str]) -> Totals | str:
+    """Run programs in a process of their own; how it ended when it did not live to tell."""
     left = args.out / "chunk.pickle"
     left.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         status = 1
+        faulthandler.enable()
         try:
             left.write_bytes(pickle.dumps(run_chunk(seeds, args, seen)))
             status = 0
@@ -124,8 +126,11 @@ def in_child(seeds: range, args: argparse.Namespace, seen: Counter[str]) -> Tota
         finally:
             sys.stdout.flush()
             os._exit(status)
-    os.waitpid(child, 0)
-    return pickle.loads(left.read_bytes()) if left.exists() else None
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if left.exists():
+        return pickle.loads(left.read_bytes())  # type: ignore[no-any-return]
+    # the watchdog of run_chunk ends a process with status 1, also when the machine stood still for so long
+    return signal.Signals(-ended).name if ended < 0 else f"status {ended}"
 
 
 def run_chunk(seeds: range, args: argparse.Namespace, seen: Counter[str]) -> Totals:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import signal
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import terality
 
+from . import __main__ as long_run
 from .generate import random_program
 from .programs import CONFIGURATIONS, differences, script
 
@@ -58,3 +63,11 @@ def test_the_oracle_is_pandas() -> None:
         assert terality.report().native == 0
     finally:
         terality.options.mode = "auto"
+
+
+def test_a_long_run_says_how_a_process_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = argparse.Namespace(out=tmp_path)
+    monkeypatch.setattr(long_run, "run_chunk", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert long_run.in_child(range(1), arguments, Counter()) == "SIGTERM"
+    monkeypatch.setattr(long_run, "run_chunk", lambda *_: os._exit(3))
+    assert long_run.in_child(range(1), arguments, Counter()) == "status 3"
