@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandas import CategoricalDtype, Index, MultiIndex, RangeIndex
+from pandas.core.indexes.api import ensure_index_from_sequences
 from pandas.core.internals.managers import (
     BlockManager,
     SingleBlockManager,
@@ -69,11 +70,13 @@ class Keys:
         The labels were picked from a range, so that pandas gives a RangeIndex where they are equally spaced.
     multi : bool
         A MultiIndex, even of one level.
+    sequence : bool
+        The labels are a column that was put there, of which pandas makes a RangeIndex if it can.
     missing_levels : bool
         Missing labels are values among the levels, as a group-by with dropna=False leaves them, not code -1.
     """
 
-    __slots__ = ("dtypes", "exprs", "missing_levels", "multi", "names", "ranged")
+    __slots__ = ("dtypes", "exprs", "missing_levels", "multi", "names", "ranged", "sequence")
 
     def __init__(
         self,
@@ -84,7 +87,9 @@ class Keys:
         ranged: bool = False,
         multi: bool | None = None,
         missing_levels: bool = False,
+        sequence: bool = False,
     ) -> None:
+        self.sequence = sequence
         self.missing_levels = missing_levels
         self.exprs = tuple(exprs)
         self.dtypes = tuple(dtypes)
@@ -110,7 +115,12 @@ class Keys:
         if self.multi:
             levels = MultiIndex.from_arrays(list(arrays), names=self.names)
             return _among_levels(levels) if self.missing_levels else levels
-        if self.ranged and isinstance(arrays[0], np.ndarray) and arrays[0].dtype == np.int64:
+        whole = isinstance(arrays[0], np.ndarray) and arrays[0].dtype == np.int64
+        if self.sequence and whole:
+            put = ensure_index_from_sequences(arrays, self.names)
+            self.ranged = type(put) is RangeIndex
+            return put
+        if self.ranged and whole:
             labels = RangeIndex(0)._shallow_copy(arrays[0], name=self.names[0])
             self.ranged = type(labels) is RangeIndex  # what is picked from an Index stays one
             return labels

@@ -172,7 +172,11 @@ def _bits(ours: Any, theirs: Any, tolerance: Tolerance | None) -> str | None:
             differs &= ~tolerance.near(a, b)
         return _at(a, b, differs)
     if a.dtype.kind in "mM":
-        return _at(a, b, a.view("i8") != b.view("i8"))
+        differs = a.view("i8") != b.view("i8")
+        if tolerance is not None and a.dtype.kind == "m" and differs.any():  # deviations are computed as floats
+            missing = np.isnat(a) | np.isnat(b)
+            differs &= missing | ~tolerance.near(a.view("i8"), b.view("i8"))
+        return _at(a, b, differs)
     return _at(a, b, a != b)
 
 
@@ -206,6 +210,8 @@ def _scalar(ours: Any, theirs: Any, tolerance: Tolerance | None) -> str | None:
         )
     if isinstance(theirs, (pd.Timestamp, pd.Timedelta)) and ours.unit != theirs.unit:
         return f"unit {ours.unit}, expected {theirs.unit}"
+    if isinstance(theirs, pd.Timedelta) and tolerance is not None:
+        return _bits(np.array([ours.asm8]), np.array([theirs.asm8]), tolerance)
     try:
         same = bool(ours == theirs)
     except (TypeError, ValueError):

@@ -126,10 +126,11 @@ class World:
             label for label, dtype in zip(dtypes.index, dtypes, strict=True) if not kinds or kind_of(dtype) in kinds
         ]
 
-    def counted(self, frame: str) -> bool:
-        """Tell whether row labels are an Index which the engine may have as a RangeIndex (docs/differences.md)."""
-        index = self.space[frame].index
-        return type(index) is pandas.Index and index.dtype == np.int64
+    def counted(self, name: str) -> bool:
+        """Tell whether row labels are whole numbers whose class may be another here (docs/differences.md)."""
+        index = self.space[name].index
+        first = type(index) is pandas.RangeIndex and index.start == 0 and index.step == 1
+        return type(index) in (pandas.Index, pandas.RangeIndex) and index.dtype == np.int64 and not first
 
     def label(self, frame: str, *kinds: str) -> Hashable | None:
         """Give a label, mostly of a column of one of the kinds, seldom one that is not there."""
@@ -196,10 +197,16 @@ class World:
                     total += float(finite[np.isfinite(finite)].sum())
         return total if math.isfinite(total) else 1e300
 
+    def repeats(self, name: str) -> bool:
+        """Tell whether products of a variable's columns may be text that does not fit into memory."""
+        dtypes = getattr(self.space[name], "dtypes", None)
+        texts = [dtypes] if not isinstance(dtypes, pandas.Series) else list(dtypes)
+        return "str" in map(kind_of, texts) and self.magnitude(name) > 1e6
+
     def add(self, draft: Draft, number: int) -> Step | None:
         """Run a draft by pandas and make it a step."""
         for parent in draft.parents:
-            if parent not in self.known:
+            if parent not in self.known or (" * " in draft.source and self.repeats(parent)):
                 return None
         tolerance = self.tolerance(draft)
         wild = draft.wild or any(self.known[p].wild for p in draft.parents)

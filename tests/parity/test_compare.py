@@ -81,3 +81,12 @@ def test_long_long_is_int64() -> None:
     values = np.arange(2)
     assert difference(pd.Series(values), pd.Series(values.astype("longlong"))) is None
     assert difference(pd.Series(values), pd.Series(values.astype("ulonglong"))) is not None
+
+
+def test_deviations_of_times_have_a_tolerance() -> None:
+    near = Tolerance(1.0, 1e-12)
+    assert difference(pd.Timedelta(10**18 + 100), pd.Timedelta(10**18), near) is None
+    assert difference(pd.Timedelta(10**18 + 100), pd.Timedelta(10**18)) is not None
+    assert difference(pd.Timedelta(10**18 + 10**8), pd.Timedelta(10**18), near) is not None
+    assert difference(pd.Series([pd.Timedelta(10**18 + 100)]), pd.Series([pd.Timedelta(10**18)]), near) is None
+    assert difference(pd.Series([pd.NaT], dtype="m8[ns]"), pd.Series([pd.Timedelta(1)]), near) is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas
 import pytest
 
 from .columns import EVERY, NUMBERS, frame
@@ -90,4 +92,20 @@ def test_several_aggregates(column: str) -> None:
         f"df.pivot_table(index='k', columns='g', values=[{column!r}], aggfunc='mean', fill_value=0)",
     ]
     found = disagreements({"df": frame()}, *sources, tolerance=NEAR)
+    assert not found, "\n".join(found)
+
+
+def test_columns_of_a_block_narrow_together() -> None:
+    """A sum of small whole numbers keeps their dtype if it fits, of all columns of the dtype."""
+    frame = pandas.DataFrame({
+        "k": [1, 1, 2], "a": np.array([254, 10, 1], "uint8"), "b": np.array([1, 1, 1], "uint8"),
+        "c": np.array([1, 1, 1], "int8"), "d": np.array([1, 2, 3], "int64"), "e": [4, 5, 6],
+    })  # fmt: skip
+    grouped = ("df.groupby('k')", "df.groupby('k', as_index=False)", "df[:2].groupby('k')", "df[1:].groupby('k')")
+    calls = ("sum()", "prod()", "agg('sum')", "sum(min_count=2)", "min(min_count=2)", "transform('sum')",
+             "agg({'a': 'sum', 'b': 'sum'})")  # fmt: skip
+    sources = [f"{one}[['a', 'b', 'c', 'd', 'e']].{call}" for one in grouped for call in calls]
+    found = disagreements(
+        {"df": frame}, *sources, "df.pivot_table(index='k', columns='d', values=['a', 'b'], aggfunc='sum')"
+    )
     assert not found, "\n".join(found)

@@ -69,6 +69,22 @@ def test_class_of_labels_picked_twice() -> None:
     assert type(ours.index) is pandas.RangeIndex
     known = frame[frame["a"] != 3]
     assert type(known.index) is type(known.head(2).index) is pandas.Index
+    assert type(frame.set_index("a").head(2).index) is pandas.Index
+    with mode("off"):
+        assert type(plain.set_index("a").head(2).index) is pandas.RangeIndex
+
+
+def test_blocks_narrow_apart() -> None:
+    """A column that is added later is a block of its own."""
+
+    def sums(frame: pandas.DataFrame) -> list[str]:
+        frame["b"] = np.array([1, 1], "uint8")
+        return list(map(str, frame.groupby("k")[["a", "b"]].sum().dtypes))
+
+    frame = pandas.DataFrame({"k": [1, 1], "a": np.array([254, 10], "uint8")})
+    with mode("off"):
+        assert sums(frame.copy()) == ["uint64", "uint8"]
+    assert sums(frame.copy()) == ["uint64", "uint64"]
 
 
 def test_column_complained_of(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas
+import pytest
 import terality
 
 from .programs import configured, disagreements, mode
@@ -101,4 +104,39 @@ def test_names_of_counted_columns() -> None:
         "df.value_counts(subset=[False])", "df.value_counts([True, False])", "df.value_counts()",
         "numbers.value_counts([1])", "numbers.groupby([1])[0.5].sum()", "numbers.value_counts()",
     )  # fmt: skip
+    assert not found, "\n".join(found)
+
+
+def classes(source: str, frame: pandas.DataFrame, folder: str) -> tuple[list[str], list[str]]:
+    """Give the labels' class natively and by pandas, of a source and of what is picked from it when it is known."""
+    found = []
+    for how in ("native", "off"):
+        with mode(how):
+            made = eval(source, {"pd": terality, "df": frame.copy(), "tmp": folder})
+            found.append([repr(made.index), repr(made.head(2).index), repr(made)])
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("values", [[1, -1], [3, 5, 7], [1, 5, 7], [4], [], [2, 2], [0, 1, 2]])
+def test_class_of_labels_that_were_put(values: list[int], tmp_path: Path) -> None:
+    """pandas makes a RangeIndex of whole numbers put as labels, which it prints in another width."""
+    frame = pandas.DataFrame({"i": np.array(values, "int64"), "v": 1.5})
+    csv, parquet = f"{str(tmp_path)!r} + '/a.csv'", f"{str(tmp_path)!r} + '/a.parquet'"
+    for source in ("df.set_index('i')", "df.set_index('i')['v']", f"(df.to_csv({csv}, index=False), pd.read_csv({csv}, index_col=0))[1]",
+                   f"(df.set_index('i').to_parquet({parquet}), pd.read_parquet({parquet}))[1]",
+                   f"(df.nlargest(2, 'v').to_parquet({parquet}), pd.read_parquet({parquet}))[1]"):  # fmt: skip
+        ours, theirs = classes(source, frame, str(tmp_path))
+        assert ours == theirs, source
+
+
+def test_all_columns_by_position_are_the_same_object() -> None:
+    """pandas takes column labels that are one object as they are, repeated ones too."""
+    frame = pandas.DataFrame([[1, 2, "x"]], columns=["c", "c", "b"])
+    found = disagreements(
+        {"df": frame},
+        "pd.concat([df.iloc[0:, :], df], join='inner')",
+        "pd.concat([df.iloc[:, 0:3], df], join='inner')",
+        "pd.concat([df[:1], df], join='inner')",
+        "pd.concat([df.iloc[:, 1:], df], join='inner')",
+    )
     assert not found, "\n".join(found)

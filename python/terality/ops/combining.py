@@ -212,6 +212,8 @@ def concat(
     for t in tables[1:]:
         if first.is_frame and not (first.columns.equals(t.columns) and first.columns.dtype == t.columns.dtype):
             raise Fallback("frames of different columns")
+        if first.is_frame and first.columns is not t.columns and not first.columns.is_unique and join == "inner":
+            raise Fallback("repeated columns, which pandas intersects unless they are one object")
         if list(t.dtypes) != list(first.dtypes):
             raise Fallback("columns of different dtypes")
     if any(isinstance(d, CategoricalDtype) for d in first.dtypes):

@@ -160,9 +160,12 @@ class Aggregates:
 
 
 def _result_of(
-    g: Grouping, made: Aggregates, columns: Index | None, name: Hashable = None, key_columns: int | None = None
+    g: Grouping, made: Aggregates, columns: Index | None, name: Hashable = None, blocks: tuple[str, ...] = ()
 ) -> Any:
-    """Give the lazy result of an AGGREGATE node: keys as row labels, or as first columns."""
+    """Give the lazy result of an AGGREGATE node: keys as row labels, or as first columns.
+
+    `blocks`: dtypes of the columns that one aggregate was computed of, see :func:`as_blocks`.
+    """
     rel = _engine.node("AGGREGATE", (g.whole.rel,), tuple(made.exprs), n_keys=made.n_keys, items=tuple(made.items),
                        sort=g.sort, dropna=g.dropna)  # fmt: skip
     n = made.n_keys
@@ -174,12 +177,33 @@ def _result_of(
         )
         if columns is None:
             return result(Table(rel, values, made.dtypes, None, rows, name).settled())
-        return finalize(result(Table(rel, values, made.dtypes, columns, rows).settled()), g.source)
+        return finalize(result(as_blocks(Table(rel, values, made.dtypes, columns, rows).settled(), blocks)), g.source)
     assert columns is not None
     table = Table(rel, [*keys, *values], [*g.key_dtypes, *made.dtypes], columns, Range())
     if len(columns) != len(table.exprs):
         raise Fallback("keys that pandas leaves out of the result")
-    return finalize(result(table.settled()), g.source)
+    return finalize(result(as_blocks(table.settled(), blocks)), g.source)
+
+
+def as_blocks(table: Table, inputs: tuple[str, ...]) -> Table:
+    """Give one dtype to the last columns that came from one: pandas narrows a block's columns if none loses by it.
+
+    A frame made in one go has one block per dtype; columns that were added later have blocks of their own, which the
+    engine does not know of (docs/differences.md).
+    """
+    exprs, dtypes = list(table.exprs), list(table.dtypes)
+    start = len(exprs) - len(inputs)
+    for name in set(inputs):
+        at = [start + i for i, given in enumerate(inputs) if given == name]
+        wide = {exprs[i].dtype for i in at} - {name}
+        if len(wide) != 1:
+            continue
+        (kind,) = wide
+        for i in at:
+            if exprs[i].dtype == name:
+                exprs[i], dtypes[i] = _engine.op("CAST", (exprs[i],), dtype=kind), pandas_dtype(kind)
+    same = all(a is b for a, b in zip(exprs, table.exprs, strict=True))
+    return table if same else table.frame(exprs, dtypes, table.columns)
 
 
 def simple_aggregate(grouped: Any, fn: str, param: int | None = None, numeric_only: bool = False) -> Any:
@@ -200,9 +224,8 @@ def simple_aggregate(grouped: Any, fn: str, param: int | None = None, numeric_on
     for i in positions:
         made.add(fn, g.table.exprs[i], g.table.dtypes[i], param=param)
     chosen = g.table.columns.take(positions)
-    if g.as_index:
-        return _result_of(g, made, chosen)
-    return _result_of(g, made, _with_key_labels(g, chosen))
+    blocks = tuple(g.table.exprs[i].dtype for i in positions)
+    return _result_of(g, made, chosen if g.as_index else _with_key_labels(g, chosen), blocks=blocks)
 
 
 def _with_key_labels(g: Grouping, chosen: Index) -> Index:
@@ -356,7 +379,8 @@ def window_series(g: Grouping, made: Aggregates) -> Any:
     if g.is_series:
         return result(table.series(_engine.col(table.rel, at), made.dtypes[0], g.table.name).settled(), g.source)
     exprs = [_engine.col(table.rel, at + i) for i in range(len(made.items))]
-    return result(table.frame(exprs, made.dtypes, g.table.columns.take(g.positions)).settled(), g.source)
+    out = table.frame(exprs, made.dtypes, g.table.columns.take(g.positions)).settled()
+    return result(as_blocks(out, tuple(g.table.exprs[i].dtype for i in g.positions)), g.source)
 
 
 def _inputs(g: Grouping) -> list[tuple[Any, Any]]:

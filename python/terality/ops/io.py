@@ -191,6 +191,17 @@ def _rows_of_metadata(
 # ---- writing
 
 
+def _with_range(table: Table) -> Table:
+    """Give the table with range labels where its labels, once computed, are a RangeIndex."""
+    rows = table.current_rows()
+    if not isinstance(rows, Keys) or not (rows.ranged or rows.sequence):
+        return table
+    labels = table.index()
+    if type(labels) is not RangeIndex:
+        return table
+    return Table(table.rel, table.exprs, table.dtypes, table.columns, Range(labels.start, labels.step, labels.name))
+
+
 def _columns_to_write(table: Table, index: bool | None) -> tuple[Table, list[str], list[str]]:
     """Give the table with the row labels to store as last columns, field names, and the index columns' fields."""
     if isinstance(table.columns, pd.MultiIndex) or not table.columns.is_unique:
@@ -258,6 +269,8 @@ def _write_parquet(self: DataFrame, path: Any, engine: Any, compression: Any, in
     table = table_of(self)
     if not table.exprs:
         raise Fallback("no columns")
+    if index is None:
+        table = _with_range(table)
     whole, names, fields = _columns_to_write(table, index)
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))

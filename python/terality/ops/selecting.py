@@ -166,6 +166,8 @@ def iloc(self: Any, key: Any) -> Any:
 
 def _iloc_columns(table: Table, cols: Any) -> Table:
     if isinstance(cols, slice):
+        if cols == slice(None):  # the same labels: pandas takes those that are one object as they are
+            return table.frame(table.exprs, table.dtypes, table.columns)
         at = list(range(len(table.exprs)))[cols]
         return table.frame([table.exprs[i] for i in at], [table.dtypes[i] for i in at], table.columns[cols])
     if type(cols) is int and -len(table.exprs) <= cols < len(table.exprs):
@@ -419,7 +421,7 @@ def set_index(
     at = [table.at(label) for label in labels]
     if len(at) == 1 and table.exprs[at[0]].dtype in ("int8", "int16", "int32"):
         raise Fallback("labels that pandas makes a range of int64 when they are equally spaced")
-    rows = Keys([table.exprs[i] for i in at], [table.dtypes[i] for i in at], labels)
+    rows = Keys([table.exprs[i] for i in at], [table.dtypes[i] for i in at], labels, sequence=True)
     kept = [i for i in range(len(table.exprs)) if not drop or i not in at]
     columns = table.columns.take(kept) if drop else table.columns
     out = Table(

@@ -19,6 +19,8 @@ def shown(w: World) -> Draft | None:
     target = w.frame() if w.flip(0.6) else w.pick(pd.Series)
     if target is None or _levels_keep_missing(w.space[target].index):
         return None
+    if w.counted(target) and (w.space[target].index < 0).any():  # RangeIndex and Index print these in other widths
+        return None
     if w.flip(0.8):
         return Draft(f"repr({target})", (target,))
     return Draft(f"{target}.to_string()", (target,))
