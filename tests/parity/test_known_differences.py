@@ -103,6 +103,19 @@ def test_squares_of_float32() -> None:
         assert np.isinf(terality.to_pandas(frame)["a"].std())
 
 
+def test_correlation_of_tiny_spreads() -> None:
+    frame = pandas.DataFrame({"k": [1, 1, 1], "v": [0.0, 1e-170, 2e-170]})
+
+    def squared(group: pandas.DataFrame) -> pandas.Series:
+        return pandas.Series({"c": group["v"].corr(group["v"]) ** 2})
+
+    ours = terality.to_pandas(frame.groupby("k").apply(lambda g: pandas.Series({"c": g["v"].corr(g["v"]) ** 2})))
+    assert np.isnan(ours["c"].iloc[0])
+    with mode("off"):
+        theirs = terality.to_pandas(frame).groupby("k").apply(squared)
+    assert theirs["c"].iloc[0] > 0.99
+
+
 def test_rank_of_large_integers() -> None:
     frame = pandas.DataFrame({"k": ["a", "a", None], "v": np.array([2**63 - 2, 2**63 - 1, 1])})
     assert list(frame.groupby("k")["v"].rank())[:2] == [1.0, 2.0]

@@ -122,9 +122,14 @@ def test_class_of_labels_that_were_put(values: list[int], tmp_path: Path) -> Non
     """pandas makes a RangeIndex of whole numbers put as labels, which it prints in another width."""
     frame = pandas.DataFrame({"i": np.array(values, "int64"), "v": 1.5})
     csv, parquet = f"{str(tmp_path)!r} + '/a.csv'", f"{str(tmp_path)!r} + '/a.parquet'"
-    for source in ("df.set_index('i')", "df.set_index('i')['v']", f"(df.to_csv({csv}, index=False), pd.read_csv({csv}, index_col=0))[1]",
-                   f"(df.set_index('i').to_parquet({parquet}), pd.read_parquet({parquet}))[1]",
-                   f"(df.nlargest(2, 'v').to_parquet({parquet}), pd.read_parquet({parquet}))[1]"):  # fmt: skip
+    sources = (
+        "df.set_index('i')",
+        "df.set_index('i')['v']",
+        f"(df.to_csv({csv}, index=False), pd.read_csv({csv}, index_col=0))[1]",
+        f"(df.set_index('i').to_parquet({parquet}), pd.read_parquet({parquet}))[1]",
+        f"(df.nlargest(2, 'v').to_parquet({parquet}), pd.read_parquet({parquet}))[1]",
+    )
+    for source in sources:
         ours, theirs = classes(source, frame, str(tmp_path))
         assert ours == theirs, source
 
