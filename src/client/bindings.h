@@ -45,6 +45,9 @@ TR_MUST_USE enum tr_status tr_client_run(struct tr_ctx *ctx, struct tr_rel *r, c
 /* The second way (bindings_codec.c). */
 TR_MUST_USE enum tr_status tr_client_run_decoded(struct tr_ctx *ctx, struct tr_rel *r, const bool *need,
                                                  struct tr_frame **out, struct tr_error *err);
+/* In stages, with about task_rows rows in a task (bindings_stages.c). */
+TR_MUST_USE enum tr_status tr_client_run_staged(struct tr_ctx *ctx, struct tr_rel *r, const bool *need,
+                                                int64_t task_rows, struct tr_frame **out, struct tr_error *err);
 /* Prepares ctx and releases the GIL. */
 void tr_client_begin(struct tr_py_call *call);
 /* Takes the GIL again. */

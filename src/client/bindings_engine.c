@@ -9,6 +9,7 @@ static struct {
   int threads;
   int64_t morsel_rows;
   int hash_zero, no_optimise, codec;
+  int64_t stages; /* > 0: run in stages, so many rows in a task */
 } settings;
 
 static PyObject *class_of(const char *module, const char *name) {
@@ -129,6 +130,8 @@ void tr_client_begin(struct tr_py_call *call) {
 
 enum tr_status tr_client_run(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, struct tr_frame **out,
                              struct tr_error *err) {
+  if (settings.stages && !tr_exec_is_kept(r, need))
+    return tr_client_run_staged(ctx, r, need, settings.stages, out, err);
   if (settings.codec && !tr_exec_is_kept(r, need)) return tr_client_run_decoded(ctx, r, need, out, err);
   return tr_exec_run(ctx, r, need, out, err);
 }
@@ -195,20 +198,21 @@ const char **tr_client_strings_arg(PyObject *seq, int *n) {
 }
 
 static PyObject *set_execution(PyObject *self, PyObject *args, PyObject *kwargs) {
-  static char *names[] = {"threads", "morsel_rows", "hash_zero", "optimise", "codec", NULL};
+  static char *names[] = {"threads", "morsel_rows", "hash_zero", "optimise", "codec", "stages", NULL};
   int threads = 0, hash_zero = 0, optimise = 1, codec = 0;
-  long long morsel_rows = 0;
+  long long morsel_rows = 0, stages = 0;
   (void)self;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iLppp", names, &threads, &morsel_rows, &hash_zero, &optimise,
-                                   &codec))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iLpppL", names, &threads, &morsel_rows, &hash_zero, &optimise,
+                                   &codec, &stages))
     return NULL;
-  if (threads < 0 || threads > TR_MAX_THREADS || morsel_rows < 0)
+  if (threads < 0 || threads > TR_MAX_THREADS || morsel_rows < 0 || stages < 0)
     return PyErr_Format(PyExc_ValueError, "threads must be 0..%d and morsel_rows >= 0", TR_MAX_THREADS);
   settings.threads = threads;
   settings.morsel_rows = morsel_rows;
   settings.hash_zero = hash_zero;
   settings.no_optimise = !optimise;
   settings.codec = codec;
+  settings.stages = stages;
   Py_RETURN_NONE;
 }
 
@@ -234,8 +238,9 @@ static PyObject *trim_memory(PyObject *self, PyObject *unused) {
 
 static PyMethodDef engine_functions[] = {
     {"set_execution", (PyCFunction)(void (*)(void))set_execution, METH_VARARGS | METH_KEYWORDS,
-     "set_execution(threads=0, morsel_rows=0, hash_zero=False, optimise=True, codec=False)\n\n"
-     "How queries run from now on; 0 = default; codec = through the plan's text. For tests."},
+     "set_execution(threads=0, morsel_rows=0, hash_zero=False, optimise=True, codec=False, stages=0)\n\n"
+     "How queries run from now on; 0 = default; codec = through the plan's text; "
+     "stages > 0: cut into stages, so many rows in a task. For tests."},
     {"set_outside", set_outside, METH_O,
      "set_outside(function)\n\nfunction(op, arrays, params, text, text2, why) computes as an Array what the engine "
      "refuses in the middle of a run; it gives None to leave it refused. None = nobody."},

@@ -45,6 +45,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "hash zero": {"hash_zero": True},
     "optimiser off": {"optimise": False},
     "through the codec": {"codec": True},
+    "in stages": {"stages": 5},
     "all at once": {"morsel_rows": 3, "threads": 2, "hash_zero": True, "optimise": False},
 }
 """Arguments of ``_engine.set_execution``."""

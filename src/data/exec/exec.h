@@ -25,6 +25,11 @@ TR_MUST_USE enum tr_status tr_exec_frame_source(struct tr_frame *f, const char *
 TR_MUST_USE enum tr_status tr_exec_parquet_source(const char *const *paths, int n_paths, struct tr_rel **out,
                                                   struct tr_error *err);
 
+/* Row groups [from, to) of a PARQUET leaf, counted over all its files: a frame of its columns, row numbers among them;
+ * those with need[c] false are NULL. */
+TR_MUST_USE enum tr_status tr_exec_read_row_groups(struct tr_ctx *ctx, struct tr_rel *parquet, int32_t from, int32_t to,
+                                                   const bool *need, struct tr_frame **out, struct tr_error *err);
+
 /* Computes columns need[0..n_cols) (NULL = all) of `r`; other slots of the frame are NULL. The result is kept on `r`.
  */
 TR_MUST_USE enum tr_status tr_exec_run(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, struct tr_frame **out,

@@ -69,3 +69,9 @@ TR_MUST_USE enum tr_status tr_node_take(struct tr_ctx *ctx, struct tr_node *node
 TR_MUST_USE enum tr_status tr_node_eval(struct tr_ctx *ctx, struct tr_expr *const *exprs, int n,
                                         const struct tr_frame *in, struct tr_array **out, struct tr_error *err);
 void tr_arrays_drop(struct tr_array **arrays, int n);
+/* Gives all zeros among *labels the sign of the first zero of their key column. pandas makes labels of several keys
+ * from the distinct values of each column, in which 0.0 and -0.0 are one value, the first. (A group of one key begins
+ * with the column's first zero anyway.) The key is searched only when a label is zero, and up to its first zero. The
+ * labels may be the key column itself, so they are copied before they change. */
+TR_MUST_USE enum tr_status tr_group_one_zero(const struct tr_array *key, struct tr_array **labels,
+                                             struct tr_error *err);

@@ -79,11 +79,7 @@ static int64_t find_zero(const struct tr_array *a, int64_t row) {
   return row;
 }
 
-/* Gives all zeros among *labels the sign of the first zero of their key column. pandas makes labels of several keys
- * from the distinct values of each column, in which 0.0 and -0.0 are one value, the first. (A group of one key begins
- * with the column's first zero anyway.) The key is searched only when a label is zero, and up to its first zero. The
- * labels may be the key column itself, so they are copied before they change. */
-static enum tr_status one_zero(const struct tr_array *key, struct tr_array **labels, struct tr_error *err) {
+enum tr_status tr_group_one_zero(const struct tr_array *key, struct tr_array **labels, struct tr_error *err) {
   struct tr_array *old = *labels, *fresh = NULL;
   int64_t row = find_zero(old, 0);
   if (row == old->length) return TR_OK;
@@ -109,7 +105,7 @@ static enum tr_status take_labels(struct tr_ctx *ctx, struct tr_node *node, cons
   TR_TRY(tr_node_take(ctx, node, 0, keys, n_keys, (const uint32_t *)g->first_row->data, g->n_groups, false, err));
   for (int i = 0; i < n_keys && n_keys > 1; i++) {
     struct tr_array **labels = &node->out->cols[i];
-    if (*labels && tr_kind_is_float((*labels)->dtype.kind)) TR_TRY(one_zero(keys[i], labels, err));
+    if (*labels && tr_kind_is_float((*labels)->dtype.kind)) TR_TRY(tr_group_one_zero(keys[i], labels, err));
   }
   return TR_OK;
 }

@@ -136,3 +136,20 @@ done:
   free(keep);
   return st;
 }
+
+enum tr_status tr_exec_read_row_groups(struct tr_ctx *ctx, struct tr_rel *parquet, int32_t from, int32_t to,
+                                       const bool *need, struct tr_frame **out, struct tr_error *err) {
+  const struct tr_parquet_source *s = parquet->source;
+  int32_t n = 0;
+  for (int f = 0; f < s->n_files; f++) n += s->files[f]->n_row_groups;
+  bool *groups = calloc((size_t)n + 1, sizeof *groups);
+  *out = NULL;
+  if (!groups) return tr_fail_memory(err, (size_t)n);
+  for (int32_t g = from < 0 ? 0 : from; g < to && g < n; g++) groups[g] = true;
+  struct tr_node node = {.rel = parquet, .need = (bool *)(uintptr_t)need, .row_groups = groups};
+  enum tr_status st = tr_op_scan_parquet(ctx, &node, NULL, err);
+  free(groups);
+  if (st == TR_OK) *out = node.out;
+  else tr_frame_unref(node.out);
+  return st;
+}

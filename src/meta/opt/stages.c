@@ -115,7 +115,7 @@ static enum tr_status walk_tree(struct tr_cut *c, const struct walk *w, int32_t 
     return edge_at(w->o, no, k) ? TR_OK : walk_tree(c, w, node->inputs[k], task, b->at.tasks[k]);
   }
   for (int k = 0; k < node->n_inputs; k++) {
-    if (!edge_at(w->o, no, k)) TR_TRY(walk_tree(c, w, node->inputs[k], task, n_tasks));
+    if (tr_cut_runs_input(c, no, k) && !edge_at(w->o, no, k)) TR_TRY(walk_tree(c, w, node->inputs[k], task, n_tasks));
   }
   return TR_OK;
 }
@@ -411,13 +411,20 @@ static enum tr_status concat(struct tr_cut *c, int32_t no, struct tr_open *ins, 
 /* Side by side: inputs that are in place over one base go on together; others are read by the rows of the first. */
 static enum tr_status zip(struct tr_cut *c, int32_t no, struct tr_open *ins, int n, struct tr_open *out) {
   bool few = true;
-  for (int k = 0; k < n; k++) few &= ins[k].n_tasks == 1;
-  if (!few && !ins[0].in_place) TR_TRY(tr_cut_settle(c, &ins[0]));
-  TR_TRY(over_inputs(c, no, &ins[0], out));
-  for (int k = 1; k < n; k++) {
+  int first = -1;
+  for (int k = n - 1; k >= 0; k--) {
+    if (!tr_cut_runs_input(c, no, k)) continue;
+    few &= ins[k].n_tasks == 1;
+    first = k;
+  }
+  struct tr_open *base = &ins[first];
+  if (!few && !base->in_place) TR_TRY(tr_cut_settle(c, base));
+  out->n_tasks = base->n_tasks;
+  for (int k = first; k < n; k++) {
     struct tr_open *in = &ins[k];
-    bool along = in->in_place && in->base_source == ins[0].base_source && in->base_stage == ins[0].base_stage;
-    if (!few && !(along && in->n_tasks == ins[0].n_tasks)) {
+    if (!tr_cut_runs_input(c, no, k)) continue;
+    bool along = in->in_place && in->base_source == base->base_source && in->base_stage == base->base_stage;
+    if (!few && !(along && in->n_tasks == base->n_tasks)) {
       int32_t stage;
       TR_TRY(written(c, in, &stage));
       *in = tr_cut_leaf(c, in->node, stage, TR_READ_ROWS, TR_HOLDS_ROWS, out->n_tasks);
@@ -426,7 +433,9 @@ static enum tr_status zip(struct tr_cut *c, int32_t no, struct tr_open *ins, int
     }
     TR_TRY(tr_cut_attach(c, in, no, k, out));
   }
-  if (few) out->in_place = false;
+  out->in_place = !few;
+  out->base_source = base->base_source;
+  out->base_stage = base->base_stage;
   return TR_OK;
 }
 
@@ -473,7 +482,8 @@ enum tr_status tr_cut_node_open(struct tr_cut *c, int32_t no, struct tr_open *ou
   }
   struct tr_open *ins = tr_cut_alloc(c, sizeof *ins * (size_t)node->n_inputs);
   if (!ins) return no_memory(c);
-  for (int k = 0; k < node->n_inputs; k++) TR_TRY(tr_cut_node_open(c, node->inputs[k], &ins[k]));
+  for (int k = 0; k < node->n_inputs; k++)
+    if (tr_cut_runs_input(c, no, k)) TR_TRY(tr_cut_node_open(c, node->inputs[k], &ins[k]));
   TR_TRY(cut_kind(c, no, ins, out));
   return node->consumers > 1 ? share(c, no, out) : TR_OK;
 }
@@ -491,6 +501,7 @@ static enum tr_status cut_all(struct tr_cut *c) {
   if (!c->source_tasks || !c->source_first || !c->estimate || !c->bound || !c->done) return no_memory(c);
   for (int32_t i = 0; i < s->n_sources; i++) TR_TRY(cut_source(c, i));
   for (int32_t i = 0; i < s->n_nodes; i++) count_rows(c, i);
+  TR_TRY(tr_cut_needs(c));
   TR_TRY(tr_cut_node_open(c, s->n_nodes - 1, &root));
   return tr_cut_close(c, &root, root.node, &result, &stage);
 }

@@ -72,10 +72,17 @@ static enum tr_status together(struct tr_cut *c, int32_t no, struct tr_open *in,
   return tr_cut_attach(c, in, no, 0, out);
 }
 
+/* Of several keys a float one shows its zeros with the sign of the column's first: one task must see them all. */
+static bool shows_first_zero(const struct tr_cut *c, const struct tr_shape_node *node) {
+  for (int i = 0; i < node->n_keys && node->n_keys > 1; i++)
+    if (tr_kind_is_float(c->shape->exprs[node->exprs[i]].dtype.kind)) return true;
+  return false;
+}
+
 enum tr_status tr_cut_aggregate(struct tr_cut *c, int32_t no, struct tr_open *in, struct tr_open *out) {
   const struct tr_shape_node *node = tr_cut_node(c, no);
   enum way way = way_of_node(c, node);
-  int32_t parts = tr_cut_parts(c, c->estimate[node->inputs[0]]), stage;
+  int32_t parts = shows_first_zero(c, node) ? 1 : tr_cut_parts(c, c->estimate[node->inputs[0]]), stage;
   if (in->n_tasks == 1 || way == ALONE || (way == ROWS && (parts == 1 || !node->n_keys)))
     return together(c, no, in, out);
   if (way != ROWS && (!node->n_keys || parts == 1)) {

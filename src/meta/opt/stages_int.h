@@ -35,6 +35,7 @@ struct tr_cut {
   int32_t **source_first; /* per source: first piece of each task, n_tasks + 1 */
   int64_t *estimate;      /* rows per node, more or less */
   int64_t *bound;         /* rows per node at most; INT64_MAX = anything */
+  bool **need;            /* per node: columns somebody needs; NULL = the node does not run */
   struct tr_open **done;  /* per node that has several consumers: how it can be had */
   struct tr_error *err;
 };
@@ -45,6 +46,10 @@ static inline const struct tr_shape_node *tr_cut_node(const struct tr_cut *c, in
 }
 /* Tasks that an exchange of so many rows should have. */
 int32_t tr_cut_parts(const struct tr_cut *c, int64_t rows);
+/* Fills need. */
+TR_MUST_USE enum tr_status tr_cut_needs(struct tr_cut *c);
+/* Whether input k of the node runs: of ZIP only inputs whose columns are needed do, as tr_opt_runs_input says. */
+bool tr_cut_runs_input(const struct tr_cut *c, int32_t no, int k);
 /* How node `no` can be had (recursive). */
 TR_MUST_USE enum tr_status tr_cut_node_open(struct tr_cut *c, int32_t no, struct tr_open *out);
 

@@ -45,3 +45,8 @@ TR_MUST_USE enum tr_status tr_plan_decode(const char *text, int64_t len, const s
                                           struct tr_rel *const *sources, int n_sources, struct tr_rel **out,
                                           struct tr_error *err);
 void tr_plan_sources_free(struct tr_rel **sources, int n_sources);
+/* The same, giving all nodes by their numbers in the text, the root last: references, to be freed with
+ * tr_plan_sources_free. */
+TR_MUST_USE enum tr_status tr_plan_decode_nodes(const char *text, int64_t len, const struct tr_plan_limits *limits,
+                                                struct tr_rel *const *sources, int n_sources, struct tr_rel ***nodes,
+                                                int *n_nodes, struct tr_error *err);

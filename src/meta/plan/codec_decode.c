@@ -1,6 +1,7 @@
 /* Reads a plan from JSON: see codec.h. This file: reading fields strictly, the table of sources, and the nodes. */
 #include "meta/plan/codec_int.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum tr_status tr_decode_fault(struct tr_decoder *d, const char *text, ...) {
@@ -420,25 +421,42 @@ static enum tr_status whole(struct tr_decoder *d, const json_t *root) {
   return check_used(d, "nodes", d->node_used, n - 1);
 }
 
-enum tr_status tr_plan_decode(const char *text, int64_t len, const struct tr_plan_limits *limits,
-                              struct tr_rel *const *sources, int n_sources, struct tr_rel **out, struct tr_error *err) {
+enum tr_status tr_plan_decode_nodes(const char *text, int64_t len, const struct tr_plan_limits *limits,
+                                    struct tr_rel *const *sources, int n_sources, struct tr_rel ***nodes, int *n_nodes,
+                                    struct tr_error *err) {
   struct tr_error own;
   struct tr_decoder d = {.limits = limits ? *limits : tr_plan_limits_default,
                          .sources = sources,
                          .n_sources = n_sources,
                          .err = err ? err : &own};
   json_error_t fault;
-  *out = NULL;
+  *nodes = NULL;
+  *n_nodes = 0;
   if (len > d.limits.bytes)
     return tr_fail(err, TR_EXC_VALUE, "plan: %lld bytes, more than %lld", (long long)len, (long long)d.limits.bytes);
   json_t *root = json_loadb(text, (size_t)len, JSON_REJECT_DUPLICATES, &fault);
   if (!root) return tr_fail(err, TR_EXC_VALUE, "plan: not JSON: %s (byte %d)", fault.text, fault.position);
   tr_arena_init(&d.arena);
   enum tr_status st = whole(&d, root);
-  if (st == TR_OK) *out = tr_rel_ref(d.nodes[d.n_nodes - 1]);
+  if (st == TR_OK) {
+    *nodes = calloc((size_t)d.n_nodes, sizeof **nodes);
+    if (!*nodes) st = tr_fail_memory(err, sizeof **nodes * (size_t)d.n_nodes);
+    for (int i = 0; st == TR_OK && i < d.n_nodes; i++) (*nodes)[(*n_nodes)++] = tr_rel_ref(d.nodes[i]);
+  }
   for (int i = d.n_nodes - 1; d.nodes && i >= 0; i--) tr_rel_unref(d.nodes[i]);
   for (int i = d.n_exprs - 1; d.exprs && i >= 0; i--) tr_expr_unref(d.exprs[i]);
   tr_arena_free(&d.arena);
   json_decref(root);
   return st;
+}
+
+enum tr_status tr_plan_decode(const char *text, int64_t len, const struct tr_plan_limits *limits,
+                              struct tr_rel *const *sources, int n_sources, struct tr_rel **out, struct tr_error *err) {
+  struct tr_rel **nodes;
+  int n;
+  *out = NULL;
+  TR_TRY(tr_plan_decode_nodes(text, len, limits, sources, n_sources, &nodes, &n, err));
+  *out = tr_rel_ref(nodes[n - 1]);
+  tr_plan_sources_free(nodes, n);
+  return TR_OK;
 }

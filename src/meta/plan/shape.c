@@ -37,12 +37,16 @@ static enum tr_status expr_args(struct reader *r, const json_t *o, int i) {
   const json_t *list;
   int n;
   TR_TRY(tr_decode_array(d, o, "args", TR_EXPR_MAX_ARGS, &list, &n));
+  e->n_args = n;
+  e->args = tr_arena_alloc(&r->shape->arena, sizeof *e->args * (size_t)(n + 1));
+  if (!e->args) return tr_fail_memory(d->err, sizeof *e->args * (size_t)n);
   for (int k = 0; k < n; k++) {
     const json_t *v = json_array_get(list, (size_t)k);
     if (!json_is_integer(v)) return tr_decode_fault(d, "args[%d] must be an integer", k);
     long long no = json_integer_value(v);
     if (no < 0 || no >= i) return tr_decode_fault(d, "args[%d]: no expression %lld before this one", k, no);
     const struct tr_shape_expr *a = &r->shape->exprs[no];
+    e->args[k] = (int32_t)no;
     e->size += a->size;
     e->row_number |= a->row_number;
     e->sees_all_rows |= a->sees_all_rows;

@@ -14,7 +14,8 @@ struct tr_shape_expr {
   struct tr_dtype dtype; /* of LIT: unknown, kind TR_N_KINDS */
   int32_t column;        /* COL, else -1 */
   int32_t top_column;    /* highest column read, -1 = none */
-  int32_t depth;
+  int32_t depth, n_args;
+  int32_t *args;      /* numbers of expressions */
   int64_t size;       /* operations, shared ones counted at every use */
   bool row_number;    /* ROW_NUMBER occurs: it depends on where a row stands */
   bool sees_all_rows; /* its value or dtype at a row may depend on other rows (categories made from values) */

@@ -107,8 +107,6 @@ TR_MUST_USE enum tr_status tr_agg_by_segment(struct tr_ctx *ctx, const struct tr
                                              const struct tr_agg_spec *spec, bool whole, double *out,
                                              struct tr_error *err);
 
-/* Casts an int64 or uint64 array to a narrower int dtype if every value survives, else leaves it (as pandas). */
-TR_MUST_USE enum tr_status tr_agg_narrow(struct tr_array **a, struct tr_dtype to, struct tr_error *err);
 /* Stores the low bytes of v as value i of a fixed-width array. */
 void tr_agg_put_int(struct tr_array *out, int64_t i, int64_t v);
 

@@ -77,6 +77,9 @@ bool tr_agg_dtype_depends(enum tr_agg fn, struct tr_dtype in, int64_t param, boo
 TR_MUST_USE enum tr_status tr_agg_run(struct tr_ctx *ctx, const struct tr_groups *g, const struct tr_agg_spec *specs,
                                       int n, bool whole, struct tr_array **out, struct tr_error *err);
 
+/* Casts an int64 or uint64 array to a narrower int dtype if every value survives, else leaves it (as pandas). */
+TR_MUST_USE enum tr_status tr_agg_narrow(struct tr_array **a, struct tr_dtype to, struct tr_error *err);
+
 enum tr_window {
   TR_WIN_CUMSUM,
   TR_WIN_CUMPROD,
