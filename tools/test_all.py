@@ -91,7 +91,17 @@ def junit_count(report: Path, status: int) -> Count:
 def pytest(name: str, *arguments: object, **environment: str) -> Count:
     report = RESULTS / f"{name}.xml"
     report.unlink(missing_ok=True)
-    status = run(PYTHON, "-m", "pytest", "-q", f"--junit-xml={report}", "-m", "not slow and not cluster", *arguments, **environment)
+    status = run(
+        PYTHON,
+        "-m",
+        "pytest",
+        "-q",
+        f"--junit-xml={report}",
+        "-m",
+        "not slow and not cluster",
+        *arguments,
+        **environment,
+    )
     return junit_count(report, status)
 
 

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import os as _os
 import sys as _sys
 import warnings as _warnings
 from typing import Any as _Any
 
 import pandas as _pandas
 
+from . import _engine
 from . import patch as _patch
 from .counters import Report as _Report
 from .counters import suite_counters as _suite_counters  # noqa: F401 - for the runner of pandas' tests
@@ -43,12 +45,40 @@ def report() -> _Report:
     return _the_report
 
 
+def connect(*args: _Any, **kwargs: _Any) -> _Any:
+    """Run plans on a deployment from now on; see :func:`terality.remote.connect` for the parameters."""
+    from .remote import connect
+
+    return connect(*args, **kwargs)
+
+
+def _connect_first(rel: _Any, need: _Any) -> _Any:
+    """Be the runner until the first run: ``TERALITY_URL`` says that plans run on a deployment."""
+    from .remote import connect_from_environment
+
+    return connect_from_environment().run(rel, need)
+
+
+if _reason is None and _os.environ.get("TERALITY_URL"):
+    _engine.set_runner(_connect_first)
+
+
+def disconnect() -> None:
+    """Run plans in this process again."""
+    _engine.set_runner(None)
+    if "terality.remote" in _sys.modules:
+        from .remote import disconnect
+
+        disconnect()
+
+
 for _name in ("api", "arrays", "errors", "io", "plotting", "testing", "tseries"):
     _sys.modules.setdefault(f"{__name__}.{_name}", getattr(_pandas, _name))
 
 __all__ = [
     *(getattr(_pandas, "__all__", None) or [name for name in vars(_pandas) if not name.startswith("_")]),
-    "NotNativeError", "execute", "explain", "from_pandas", "install", "is_lazy", "report", "to_pandas", "uninstall",
+    "NotNativeError", "connect", "disconnect", "execute", "explain", "from_pandas", "install", "is_lazy", "report",
+    "to_pandas", "uninstall",
 ]  # fmt: skip
 __all__ = list(dict.fromkeys(__all__))
 

@@ -25,7 +25,8 @@ struct tr_py_array {
 
 extern PyTypeObject tr_client_expr_type, tr_client_rel_type, tr_client_frame_type, tr_client_array_type;
 extern PyMethodDef tr_client_expr_functions[], tr_client_rel_functions[], tr_client_array_functions[],
-    tr_client_io_functions[], tr_client_codec_functions[], tr_client_seal_functions[];
+    tr_client_io_functions[], tr_client_codec_functions[], tr_client_seal_functions[], tr_client_remote_functions[],
+    tr_client_store_functions[];
 
 /* Sets the Python exception for a status that is not TR_OK; returns NULL. Keeps an exception that is already set
  * (Ctrl-C). */

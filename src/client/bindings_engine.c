@@ -1,6 +1,6 @@
 /* Errors, contexts and options of the engine's bindings, and their registration. See bindings.h. */
 #include "base/mem.h"
-#include "bindings.h"
+#include "bindings_store.h"
 #include "engine_bindings.h"
 #include "facade.h"
 #include <errno.h>
@@ -252,9 +252,10 @@ static PyMethodDef engine_functions[] = {
     {NULL, NULL, 0, NULL}};
 
 int tr_client_add_engine(PyObject *module) {
-  PyTypeObject *types[] = {&tr_client_expr_type, &tr_client_rel_type, &tr_client_frame_type, &tr_client_array_type};
-  const char *names[] = {"Expr", "Rel", "Frame", "Array"};
-  for (int i = 0; i < 4; i++) {
+  PyTypeObject *types[] = {&tr_client_expr_type, &tr_client_rel_type, &tr_client_frame_type, &tr_client_array_type,
+                           &tr_client_store_type};
+  const char *names[] = {"Expr", "Rel", "Frame", "Array", "Store"};
+  for (int i = 0; i < 5; i++) {
     if (PyType_Ready(types[i]) < 0) return -1;
     if (PyModule_AddObjectRef(module, names[i], (PyObject *)types[i]) < 0) return -1;
   }
@@ -265,5 +266,7 @@ int tr_client_add_engine(PyObject *module) {
   if (PyModule_AddFunctions(module, tr_client_io_functions) < 0) return -1;
   if (PyModule_AddFunctions(module, tr_client_codec_functions) < 0) return -1;
   if (PyModule_AddFunctions(module, tr_client_seal_functions) < 0) return -1;
+  if (PyModule_AddFunctions(module, tr_client_remote_functions) < 0) return -1;
+  if (PyModule_AddFunctions(module, tr_client_store_functions) < 0) return -1;
   return PyModule_AddIntConstant(module, "ENGINE_ABI", 1);
 }

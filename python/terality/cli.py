@@ -1,0 +1,231 @@
+"""The command ``terality``: run programs, start a cluster, look at deployments."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from typing import Any
+
+__all__ = ["main"]
+
+
+def _api(arguments: argparse.Namespace) -> Any:
+    from .remote import profiles
+    from .remote.api import Api
+
+    profile = profiles.load(arguments.profile)
+    return Api(profile.url, profile.api_key), profile
+
+
+def _store(profile: Any) -> Any:
+    from . import _engine
+
+    return _engine.Store(profile.store, {})
+
+
+def _when(milliseconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds / 1000)) if milliseconds else "-"
+
+
+def _table(rows: list[dict[str, Any]], columns: list[str]) -> None:
+    """Print rows of texts in aligned columns."""
+    lines = [columns, *([str(row.get(column, "-")) for column in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from .__main__ import main as run_program
+
+    return run_program([arguments.script, *arguments.arguments])
+
+
+def up(arguments: argparse.Namespace) -> int:
+    from .cluster.processes import LocalCluster
+    from .remote import profiles
+
+    with tempfile.TemporaryDirectory(prefix="terality-up-") as scratch:
+        data = arguments.data or scratch
+        store = arguments.store or str(profiles.home() / "store")
+        n_workers = 0 if arguments.ray else arguments.workers
+        with LocalCluster(n_workers, store, data, arguments.listen, log=sys.stderr) as cluster:
+            path = profiles.save(cluster.profile, "local")
+            p = cluster.profile
+            print(f"scheduler at {cluster.url}, {n_workers or 'Ray'} workers, store {cluster.store}")
+            print(
+                f'connect:  terality.connect("{p.url}", api_key="{p.api_key}", deployment="{p.deployment}", '
+                f'store="{p.store}")'
+            )
+            print(f'      or  terality.connect(profile="local")    (written to {path})')
+            print("Ctrl-C stops all", flush=True)
+            try:
+                _tend(cluster, arguments)
+            except KeyboardInterrupt:
+                print("stopping")
+    return 0
+
+
+def _tend(cluster: Any, arguments: argparse.Namespace) -> None:
+    """Until interrupted: replace workers that ended, or let Ray do it."""
+    if arguments.ray:
+        from .cluster.ray_workers import RayWorkers
+
+        with RayWorkers(arguments.ray, cluster.url, cluster.token, cluster.store) as workers:
+            print(f"workers on {len(workers)} nodes of the Ray cluster", flush=True)
+            while True:
+                workers.tend()
+                time.sleep(1)
+    while True:
+        for status in cluster.tend():
+            print(f"a worker ended with status {status}; another was started", file=sys.stderr)
+        if cluster.scheduler.poll() is not None:
+            raise RuntimeError(f"the scheduler ended with status {cluster.scheduler.returncode}")
+        time.sleep(0.5)
+
+
+def status(arguments: argparse.Namespace) -> int:
+    api, profile = _api(arguments)
+    for deployment in api.get("/v1/deployments")["deployments"]:
+        if profile.deployment not in (deployment["id"], deployment["name"]):
+            continue
+        capacity = api.get("/v1/capacity", deployment=deployment["id"])
+        workers = api.get("/v1/workers", deployment=deployment["id"])["workers"]
+        print(f"deployment {deployment['name']} ({deployment['id']}) at {profile.url}, store {profile.store}")
+        print("capacity: " + ", ".join(f"{name} {value}" for name, value in capacity.items()))
+        if workers:
+            _table(workers, sorted({name for worker in workers for name in worker}))
+        return 0
+    raise ValueError(f"no deployment {profile.deployment} at {profile.url}")
+
+
+def queries(arguments: argparse.Namespace) -> int:
+    api, _ = _api(arguments)
+    found = api.get("/v1/queries", limit=arguments.limit)["queries"]
+    for query in found:
+        query["seconds"] = f"{(query['finished'] - query['created']) / 1000:.2f}" if query["finished"] else "-"
+        query["created"] = _when(query["created"])
+    _table(found, ["query", "deployment", "state", "created", "seconds"])
+    return 0
+
+
+def cancel(arguments: argparse.Namespace) -> int:
+    api, _ = _api(arguments)
+    print(f"{arguments.query}: {api.delete(f'/v1/queries/{arguments.query}')['state']}")
+    return 0
+
+
+def keys(arguments: argparse.Namespace) -> int:
+    api, _ = _api(arguments)
+    if arguments.action == "create":
+        made = api.post("/v1/keys", {"name": arguments.name or "key"})
+        print(f"{made['key']}    (id {made['id']}; shown this once)")
+    elif arguments.action == "revoke":
+        if not arguments.name:
+            raise ValueError("keys revoke: which? give the id that `terality keys list` shows")
+        api.delete(f"/v1/keys/{arguments.name}")
+        print(f"{arguments.name}: revoked")
+    else:
+        found = api.get("/v1/keys")["keys"]
+        for key in found:
+            key["created"], key["revoked"] = _when(key["created"]), _when(key["revoked"])
+        _table(found, ["id", "name", "created", "revoked"])
+    return 0
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    from .remote import profiles
+
+    store = _store(profiles.load(arguments.profile))
+    total = 0
+    for key, _ in sorted(store.list("audit/")):
+        for line in store.get(key).decode().splitlines():
+            entry = json.loads(line)
+            total += entry["bytes"]
+            body = f"\n    {entry['body']}" if arguments.bodies else ""
+            print(f"{entry['time']}  {entry['sender']}  {entry['request']}  {entry['bytes']} bytes{body}")
+    print(f"{total} bytes left for the scheduler in all")
+    return 0
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Check one thing after the other; the first that fails says what to do."""
+    import pandas
+    import pyarrow
+
+    from . import daemons
+    from .remote import profiles
+
+    print(f"python {sys.version.split()[0]}, pandas {pandas.__version__}, pyarrow {pyarrow.__version__}")
+    for name in ("terality-scheduler", "terality-worker"):
+        print(f"{name}: {daemons.path(name)}")
+    print(f"profiles in {profiles.home() / 'config'}: {', '.join(profiles.profile_names()) or 'none'}")
+    try:
+        api, profile = _api(arguments)
+    except ValueError as fault:
+        print(f"no deployment to check: {fault}")
+        return 0
+    print(f"scheduler {profile.url}: {api.get('/healthz')}")
+    names = [d["name"] for d in api.get("/v1/deployments")["deployments"]]
+    print(f"deployments of this key: {', '.join(names) or 'none'}")
+    store = _store(profile)
+    probe = f"uploads/doctor-{os.getpid()}"
+    store.put(probe, b"probe")
+    assert store.get(probe) == b"probe"
+    store.delete(probe)
+    print(f"store {profile.store}: written, read, deleted")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("terality", description=__doc__)
+    parser.add_argument("--profile", help="of ~/.terality/config; TERALITY_PROFILE or default")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def add(function: Any, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(function.__name__, help=text, description=text)
+        made.set_defaults(function=function)
+        return made
+
+    one = add(run, "run an unmodified pandas program on the engine")
+    one.add_argument("script", help="a file, or -m and a module")
+    one.add_argument("arguments", nargs=argparse.REMAINDER)
+    one = add(up, "start a scheduler and workers on this machine")
+    one.add_argument("--workers", type=int, default=4)
+    one.add_argument("--store", help="folder or s3://bucket/prefix (default: a folder in ~/.terality)")
+    one.add_argument("--listen", default="127.0.0.1:0", help="ADDRESS:PORT, port 0 takes a free one")
+    one.add_argument("--data", help="the scheduler's folder (default: a temporary one)")
+    one.add_argument("--ray", metavar="auto|ADDRESS", help="run the workers on a Ray cluster instead")
+    add(status, "show the deployment, its capacity and its workers")
+    one = add(queries, "list the latest queries")
+    one.add_argument("--limit", type=int, default=20)
+    add(cancel, "cancel a query").add_argument("query")
+    one = add(keys, "make, list and revoke API keys")
+    one.add_argument("action", choices=["create", "list", "revoke"])
+    one.add_argument("name", nargs="?", help="of a new key, or the id of one to revoke")
+    one = add(audit, "show every byte that was sent to the scheduler")
+    one.add_argument("--bodies", action="store_true", help="the bodies too")
+    add(doctor, "check the installation, the scheduler and the store")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; errors are one line on stderr and status 1."""
+    arguments = _parser().parse_args(argv)
+    if arguments.function is run:
+        return run(arguments)
+    try:
+        return int(arguments.function(arguments))
+    except (OSError, ValueError, RuntimeError) as fault:
+        print(f"terality: {fault}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
