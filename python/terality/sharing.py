@@ -27,17 +27,22 @@ class Watched(BlockValuesRefs):
     Attributes
     ----------
     handles : list of (weak reference to an object, weak reference to its Native)
-    pins : list of weak references to blocks
+    pins : set of weak references to blocks
     """
 
     def __init__(self, blk: Any = None) -> None:
         self.handles: list[tuple[Any, Any]] = []
-        self.pins: list[Any] = []
+        self.pins: set[Any] = set()
+        self.most = 64  # handles from which on those that are gone are dropped
 
     def watch(self, obj: Any, native: Any, pin: Any) -> None:
         """Note that `obj` refers to these values by the block `pin` of its Native."""
+        if len(self.handles) >= self.most:
+            self.handles = [pair for pair in self.handles if pair[0]() is not None]
+            self.pins = {reference for reference in self.pins if reference() is not None}
+            self.most = max(64, 2 * len(self.handles))
         self.handles.append((weakref.ref(obj), weakref.ref(native)))
-        self.pins.append(weakref.ref(pin))
+        self.pins.add(weakref.ref(pin))
 
     def has_reference(self) -> bool:
         """Tell whether a write would be seen; handles that stand in its way alone are given up."""
@@ -50,16 +55,15 @@ class Watched(BlockValuesRefs):
             obj, native = reference(), native_reference()
             if obj is not None and native is not None and not _engine.is_lazy(obj):
                 carried = _engine.live_native(obj) is native
-                native = None  # nor may this name keep the pin
+                native = None  # nor may this name keep a pin
                 if carried:
                     _engine.drop(obj)
+            obj = native = None
         return super().has_reference()
 
     def _others(self) -> int:
         """Count the references that are no pins; the one who asks is among them."""
-        pins = [pin() for pin in self.pins]
-        self.pins = [reference for reference, pin in zip(self.pins, pins, strict=True) if pin is not None]
-        known = {id(pin) for pin in pins}
+        known = {id(pin()) for pin in self.pins}
         blocks = [reference() for reference in self.referenced_blocks]
         return sum(block is not None and id(block) not in known for block in blocks)
 

@@ -185,6 +185,14 @@ def test_stacking_checks_its_memory() -> None:
     terality._engine.stack(np.empty((0, 3), "int64"), ())
 
 
+def test_references_to_objects_that_are_gone_do_not_pile_up() -> None:
+    df = small()
+    for _ in range(1000):
+        assert df["a"]._mgr is not None
+    refs = df._mgr.blocks[0].refs
+    assert len(refs.handles) < 200 and len(refs.pins) < 200
+
+
 def test_many_pieces_of_a_block_are_copied_into_one() -> None:
     wide = pandas.DataFrame({f"c{i}": np.arange(4) + i for i in range(40)})
     order = [f"c{i}" for i in np.random.default_rng(1).permutation(40)]
