@@ -23,7 +23,8 @@ struct tr_py_array {
   PyObject_HEAD struct tr_array *a;
 };
 
-extern PyTypeObject tr_client_expr_type, tr_client_rel_type, tr_client_frame_type, tr_client_array_type;
+extern PyTypeObject tr_client_expr_type, tr_client_rel_type, tr_client_frame_type, tr_client_array_type,
+    tr_client_store_type;
 extern PyMethodDef tr_client_expr_functions[], tr_client_rel_functions[], tr_client_array_functions[],
     tr_client_io_functions[], tr_client_codec_functions[], tr_client_seal_functions[], tr_client_remote_functions[],
     tr_client_store_functions[];

@@ -1,5 +1,6 @@
 /* Readers and writers as Python functions. */
 #include "bindings.h"
+#include "bindings_store.h"
 #include "data/format/csv/csv.h"
 
 static PyObject *strings_tuple(char *const *s, int n) {
@@ -15,21 +16,51 @@ static PyObject *strings_tuple(char *const *s, int n) {
   return t;
 }
 
-static PyObject *open_parquet(PyObject *self, PyObject *arg) {
+/* The stores of n paths: a tuple of Store or None, or None; false with an exception. *out is freed by the caller. */
+static bool stores_arg(PyObject *value, int n, struct tr_store ***out) {
+  *out = NULL;
+  if (!value || value == Py_None) return true;
+  if (!PyTuple_Check(value) || PyTuple_GET_SIZE(value) != n) {
+    PyErr_SetString(PyExc_TypeError, "stores: a tuple with one entry per path");
+    return false;
+  }
+  struct tr_store **stores = calloc((size_t)n, sizeof *stores);
+  if (!stores) return PyErr_NoMemory() != NULL;
+  *out = stores;
+  for (int i = 0; i < n; i++) {
+    PyObject *one = PyTuple_GET_ITEM(value, i);
+    if (one != Py_None && !(stores[i] = tr_client_store_arg(one))) return false;
+  }
+  return true;
+}
+
+/* A Store or None; false with an exception. */
+static bool store_or_none(PyObject *value, struct tr_store **out) {
+  *out = NULL;
+  return !value || value == Py_None || (*out = tr_client_store_arg(value)) != NULL;
+}
+
+static PyObject *open_parquet(PyObject *self, PyObject *args) {
   (void)self;
   int n;
-  const char **paths = tr_client_strings_arg(arg, &n);
+  PyObject *list, *store_list = NULL;
+  struct tr_store **stores = NULL;
+  if (!PyArg_ParseTuple(args, "O|O", &list, &store_list)) return NULL;
+  const char **paths = tr_client_strings_arg(list, &n);
   if (!paths) return NULL;
-  if (n == 0) {
+  if (n == 0) PyErr_SetString(PyExc_ValueError, "no files");
+  if (n == 0 || !stores_arg(store_list, n, &stores)) {
     free(paths);
-    return PyErr_Format(PyExc_ValueError, "no files");
+    free(stores);
+    return NULL;
   }
   struct tr_rel *r = NULL;
   struct tr_py_call call;
   tr_client_begin(&call);
-  enum tr_status st = tr_exec_parquet_source(paths, n, &r, &call.err);
+  enum tr_status st = tr_exec_parquet_objects(stores, paths, n, &call.ctx, &r, &call.err);
   tr_client_end(&call);
   free(paths);
+  free(stores);
   if (st != TR_OK) return tr_client_raise(st, &call.err);
   const struct tr_parquet_source *s = r->source;
   const struct tr_parquet_file *f = s->files[0];
@@ -54,15 +85,16 @@ static PyObject *open_parquet(PyObject *self, PyObject *arg) {
 }
 
 static PyObject *write_parquet(PyObject *self, PyObject *args, PyObject *kwargs) {
-  static char *names[] = {"path", "frame", "names", "codec", "pandas_metadata", "row_group_rows", NULL};
+  static char *names[] = {"path", "frame", "names", "codec", "pandas_metadata", "row_group_rows", "store", NULL};
   static const char *const codecs[] = {"none", "snappy", "gzip", "zstd"};
   const char *path, *codec = "snappy";
   struct tr_parquet_write_options opt = {0};
-  PyObject *frame, *name_list;
+  PyObject *frame, *name_list, *store = NULL;
   long long rows = 0;
   (void)self;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!O|szL", names, &path, &tr_client_frame_type, &frame, &name_list,
-                                   &codec, &opt.pandas_metadata, &rows))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!O|szLO", names, &path, &tr_client_frame_type, &frame, &name_list,
+                                   &codec, &opt.pandas_metadata, &rows, &store) ||
+      !store_or_none(store, &opt.store))
     return NULL;
   int n, c = -1;
   for (int i = 0; i < 4; i++)
@@ -164,11 +196,11 @@ static void free_read_options(struct tr_csv_read_options *o) {
 static PyObject *read_csv(PyObject *self, PyObject *args) {
   (void)self;
   const char *path;
-  PyObject *options, *out = NULL;
+  PyObject *options, *store = NULL, *out = NULL;
   struct tr_csv_read_options o;
-  if (!PyArg_ParseTuple(args, "sO!", &path, &PyDict_Type, &options)) return NULL;
+  if (!PyArg_ParseTuple(args, "sO!|O", &path, &PyDict_Type, &options, &store)) return NULL;
   memset(&o, 0, sizeof o);
-  if (read_options(options, &o)) {
+  if (read_options(options, &o) && store_or_none(store, &o.store)) {
     struct tr_frame *f = NULL;
     char **names = NULL;
     struct tr_py_call call;
@@ -190,18 +222,19 @@ static PyObject *read_csv(PyObject *self, PyObject *args) {
 }
 
 static PyObject *write_csv(PyObject *self, PyObject *args, PyObject *kwargs) {
-  static char *names[] = {"path",   "frame",           "names",  "sep",    "quote",   "quoting",
-                          "na_rep", "line_terminator", "header", "append", "n_index", "quote_newlines",
-                          NULL};
+  static char *names[] = {"path",    "frame",          "names",           "sep",    "quote",
+                          "quoting", "na_rep",         "line_terminator", "header", "append",
+                          "n_index", "quote_newlines", "store",           NULL};
   const char *path, *sep = ",", *quote = "\"";
   struct tr_csv_write_options opt;
-  PyObject *frame, *name_list;
+  PyObject *frame, *name_list, *store = NULL;
   int header = 1, append = 0, quote_newlines = 1, n;
   (void)self;
   tr_csv_write_options_init(&opt);
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!O|ssissppip", names, &path, &tr_client_frame_type, &frame,
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!O|ssissppipO", names, &path, &tr_client_frame_type, &frame,
                                    &name_list, &sep, &quote, &opt.quoting, &opt.na_rep, &opt.line_terminator, &header,
-                                   &append, &opt.n_index, &quote_newlines))
+                                   &append, &opt.n_index, &quote_newlines, &store) ||
+      !store_or_none(store, &opt.store))
     return NULL;
   opt.sep = sep[0];
   opt.quote = quote[0];
@@ -220,15 +253,16 @@ static PyObject *write_csv(PyObject *self, PyObject *args, PyObject *kwargs) {
 }
 
 PyMethodDef tr_client_io_functions[] = {
-    {"open_parquet", open_parquet, METH_O,
-     "open_parquet(paths)\n\n(Rel, ((name, None or reason it cannot be read, reading tells whether it is object), …), "
+    {"open_parquet", open_parquet, METH_VARARGS,
+     "open_parquet(paths, stores=None)\n\nstores: per path None or the Store it is a key of. (Rel, ((name, None or "
+     "reason it cannot be read, reading tells whether it is object), …), "
      "pandas metadata or None). The Rel's "
      "last column is the row number."},
     {"write_parquet", (PyCFunction)(void (*)(void))write_parquet, METH_VARARGS | METH_KEYWORDS,
-     "write_parquet(path, frame, names, codec='snappy', pandas_metadata=None, row_group_rows=0)"},
+     "write_parquet(path, frame, names, codec='snappy', pandas_metadata=None, row_group_rows=0, store=None)"},
     {"read_csv", read_csv, METH_VARARGS,
-     "read_csv(path, options)\n\n(Frame, names); options are tr_csv_read_options' fields by name."},
+     "read_csv(path, options, store=None)\n\n(Frame, names); options are tr_csv_read_options' fields by name."},
     {"write_csv", (PyCFunction)(void (*)(void))write_csv, METH_VARARGS | METH_KEYWORDS,
      "write_csv(path, frame, names, sep=',', quote='\"', quoting=0, na_rep='', line_terminator='\\n', header=True, "
-     "append=False)"},
+     "append=False, n_index=0, quote_newlines=True, store=None)"},
     {NULL, NULL, 0, NULL}};

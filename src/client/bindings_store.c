@@ -160,23 +160,48 @@ static enum tr_status visit(void *arg, const struct tr_object *o, struct tr_erro
   return TR_OK;
 }
 
-static PyObject *store_list(PyObject *self, PyObject *arg) {
+/* Pairs of a key and what `entry` makes of the object. */
+static PyObject *list_pairs(PyObject *self, PyObject *arg, char delimiter,
+                            PyObject *(*entry)(const struct tr_object *o)) {
   const char *prefix = PyUnicode_AsUTF8(arg);
   if (!prefix) return NULL;
   struct listing found = {0};
   struct tr_py_call call;
   tr_client_begin(&call);
-  enum tr_status st = tr_store_list(store_of(self), prefix, 0, &call.ctx, visit, &found, &call.err);
+  enum tr_status st = tr_store_list(store_of(self), prefix, delimiter, &call.ctx, visit, &found, &call.err);
   tr_client_end(&call);
   PyObject *out = st == TR_OK ? PyList_New((Py_ssize_t)found.n) : tr_client_raise(st, &call.err);
   for (size_t i = 0; i < found.n; i++) {
-    PyObject *pair = out ? Py_BuildValue("sL", found.objects[i].key, (long long)found.objects[i].size) : NULL;
+    PyObject *pair = out ? entry(&found.objects[i]) : NULL;
     if (pair) PyList_SET_ITEM(out, (Py_ssize_t)i, pair);
     else Py_CLEAR(out);
     free(found.objects[i].key);
   }
   free(found.objects);
   return out;
+}
+
+static PyObject *key_and_size(const struct tr_object *o) { return Py_BuildValue("sL", o->key, (long long)o->size); }
+static PyObject *key_and_kind(const struct tr_object *o) {
+  return Py_BuildValue("sN", o->key, PyBool_FromLong(o->prefix));
+}
+
+static PyObject *store_list(PyObject *self, PyObject *arg) { return list_pairs(self, arg, 0, key_and_size); }
+static PyObject *store_list_folder(PyObject *self, PyObject *arg) { return list_pairs(self, arg, '/', key_and_kind); }
+
+static PyObject *store_make(PyObject *self, PyObject *unused) {
+  struct tr_py_call call;
+  (void)unused;
+  tr_client_begin(&call);
+  enum tr_status st = tr_store_make(store_of(self), &call.ctx, &call.err);
+  tr_client_end(&call);
+  return st == TR_OK ? Py_NewRef(Py_None) : tr_client_raise(st, &call.err);
+}
+
+struct tr_store *tr_client_store_arg(PyObject *value) {
+  if (PyObject_TypeCheck(value, &tr_client_store_type) && store_of(value)) return store_of(value);
+  PyErr_Format(PyExc_TypeError, "expected a Store, not %s", Py_TYPE(value)->tp_name);
+  return NULL;
 }
 
 static PyMethodDef store_methods[] = {
@@ -187,6 +212,9 @@ static PyMethodDef store_methods[] = {
      "put_if_absent(key, data)\n\nWrites it unless there is one; tells whether it did."},
     {"delete", store_delete, METH_O, "delete(key)\n\nRemoves an object; none is no error."},
     {"list", store_list, METH_O, "list(prefix)\n\n(key, bytes) of all objects whose keys begin so."},
+    {"list_folder", store_list_folder, METH_O,
+     "list_folder(prefix)\n\n(key, is_prefix); keys below a further '/' are told once, as prefix."},
+    {"make", store_make, METH_NOARGS, "make()\n\nMakes the bucket, container or folder where there is none."},
     {NULL, NULL, 0, NULL}};
 
 PyTypeObject tr_client_store_type = {PyVarObject_HEAD_INIT(NULL, 0).tp_name = "terality._engine.Store",

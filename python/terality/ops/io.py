@@ -1,4 +1,4 @@
-"""Readers and writers: Parquet and CSV; files, folders and globs."""
+"""Readers and writers: Parquet and CSV; files, folders and globs, on disk and in stores."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .. import _engine
 from ..dtypes import category_dtype, engine_name, pandas_dtype
 from ..native import wrap_frame
 from ..registry import Fallback, native
+from ..stores import Place, Stores, is_remote
 from ..table import Keys, Range, Table, dtype_after, table_of_arrays
 from .arguments import refuse, table_of
 
@@ -47,6 +48,29 @@ def _paths(source: Any, suffixes: tuple[str, ...]) -> list[str]:
     return [path]
 
 
+def _places(source: Any, suffixes: tuple[str, ...], storage_options: Any) -> list[Place]:
+    """As _paths, where a path may also be the URL of an object, a folder or a glob in a store."""
+    several = isinstance(source, (list, tuple))
+    if not any(map(is_remote, source if several else [source])):
+        if storage_options is not None:
+            raise Fallback("storage_options for a local path")
+        return [Place(path) for path in _paths(source, suffixes)]
+    stores = Stores(storage_options)
+    sources = source if several else [source]
+    if not all(map(is_remote, sources)):
+        raise Fallback("local and remote files together")
+    return [place for url in sources for place in stores.files(url, suffixes)]
+
+
+def _target(path: Any, storage_options: Any) -> Place:
+    """Where a writer writes: a local path or an object of a store."""
+    if is_remote(path):
+        return Stores(storage_options).place(path)
+    if not isinstance(path, (str, os.PathLike)) or "://" in str(path) or storage_options is not None:
+        raise Fallback("a target that is neither a local path nor an object of a known store")
+    return Place(os.path.expanduser(os.fspath(path)))
+
+
 _opened: set[tuple[int, int]] = set()
 """Device and inode of every Parquet file that a plan may still read."""
 
@@ -58,7 +82,7 @@ def _inode(path: str) -> tuple[int, int]:
 
 def _detach(path: Any) -> None:
     """Before pandas writes over a file that plans may still read: leave them the old one, put a copy in its place."""
-    if not isinstance(path, (str, os.PathLike)):
+    if not isinstance(path, (str, os.PathLike)) or is_remote(path):
         return
     target = os.path.realpath(os.path.expanduser(os.fspath(path)))
     if os.path.isfile(target) and _inode(target) in _opened:
@@ -80,23 +104,24 @@ def read_parquet(
     to_pandas_kwargs: Any = None,
     **kwargs: Any,
 ) -> DataFrame:
-    """Serve local Parquet files, lazily."""
-    refuse(engine=(engine, "auto", "pyarrow"), storage_options=(storage_options, None), filesystem=(filesystem, None),
+    """Serve Parquet files, lazily: local ones, and objects of stores by URL."""
+    refuse(engine=(engine, "auto", "pyarrow"), filesystem=(filesystem, None),
            filters=(filters, None), to_pandas_kwargs=(to_pandas_kwargs, None),
            dtype_backend=(dtype_backend, pd.api.extensions.no_default))  # fmt: skip
     if kwargs:
         raise Fallback(f"{next(iter(kwargs))}=")
-    paths = _paths(path, (".parquet", ".pq"))
-    if not all(os.path.exists(p) for p in paths):
+    places = _places(path, (".parquet", ".pq"), storage_options)
+    paths, stores = [place.path for place in places], tuple(place.store for place in places)
+    if not all(place.store or os.path.exists(place.path) for place in places):
         raise Fallback("a file that is not there")
     try:
-        rel, columns_of_file, metadata = _engine.open_parquet(paths)
+        rel, columns_of_file, metadata = _engine.open_parquet(paths, stores)
     except ValueError:
-        if isinstance(path, (str, os.PathLike)) and os.path.isfile(path):
+        if len(places) == 1 and (stores[0] or (isinstance(path, (str, os.PathLike)) and os.path.isfile(path))):
             raise
         raise Fallback("a file that cannot be opened among several") from None
-    _opened.update(_inode(p) for p in paths)
-    return wrap_frame(_parquet_table(rel, columns_of_file, metadata, columns, paths))
+    _opened.update(_inode(place.path) for place in places if place.store is None)
+    return wrap_frame(_parquet_table(rel, columns_of_file, metadata, columns, [str(place) for place in places]))
 
 
 def _parquet_table(rel: Any, found: Any, metadata: str | None, wanted: Any, paths: list[str]) -> Table:
@@ -251,7 +276,7 @@ def to_parquet(
     filesystem: Any = None,
     **kwargs: Any,
 ) -> None:
-    """Serve writing one local Parquet file."""
+    """Serve writing one Parquet file, local or in a store."""
     try:
         _write_parquet(self, path, engine, compression, index, partition_cols, storage_options, filesystem, kwargs)
     except Fallback:
@@ -261,11 +286,11 @@ def to_parquet(
 
 def _write_parquet(self: DataFrame, path: Any, engine: Any, compression: Any, index: Any, partition_cols: Any,
                    storage_options: Any, filesystem: Any, kwargs: dict[str, Any]) -> None:  # fmt: skip
-    refuse(engine=(engine, "auto", "pyarrow"), partition_cols=(partition_cols, None),
-           storage_options=(storage_options, None), filesystem=(filesystem, None),
+    refuse(engine=(engine, "auto", "pyarrow"), partition_cols=(partition_cols, None), filesystem=(filesystem, None),
            compression=(compression, "snappy", "gzip", "zstd", None), index=(index, None, True, False))  # fmt: skip
-    if kwargs or not isinstance(path, (str, os.PathLike)) or "://" in str(path):
-        raise Fallback("a target that is no local path, or engine arguments")
+    if kwargs:
+        raise Fallback("engine arguments")
+    place = _target(path, storage_options)
     table = table_of(self)
     if not table.exprs:
         raise Fallback("no columns")
@@ -275,28 +300,30 @@ def _write_parquet(self: DataFrame, path: Any, engine: Any, compression: Any, in
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
     meta = _pandas_metadata(table, whole, names, fields, index)
-    _engine.write_parquet(os.path.expanduser(os.fspath(path)), frame, names, compression or "none", meta)
+    _engine.write_parquet(place.path, frame, names, compression or "none", meta, store=place.store)
 
 
 @native("DataFrame.to_csv")
 def to_csv(self: DataFrame, path_or_buf: Any = None, *, sep: str = ",", na_rep: str = "", header: Any = True,
            index: bool = True, mode: str = "w", quoting: Any = None, quotechar: str = '"', lineterminator: Any = None,
-           **kwargs: Any) -> None:  # fmt: skip
-    """Serve writing a local CSV file."""
-    if kwargs or not isinstance(path_or_buf, (str, os.PathLike)) or "://" in str(path_or_buf):
-        raise Fallback("a target that is no local path, or further arguments")
+           storage_options: Any = None, **kwargs: Any) -> None:  # fmt: skip
+    """Serve writing a CSV file, local or in a store."""
+    if kwargs:
+        raise Fallback("further arguments")
+    place = _target(path_or_buf, storage_options)
     refuse(header=(header, True, False), index=(index, True, False), mode=(mode, "w", "a"),
            quoting=(quoting, None, csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC))  # fmt: skip
-    path = os.path.expanduser(os.fspath(path_or_buf))
-    if path.endswith((".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")) or len(sep) != 1 or len(quotechar) != 1:
+    if place.store and mode != "w":
+        raise Fallback("appending in a store")
+    if place.path.endswith((".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")) or len(sep) != 1 or len(quotechar) != 1:
         raise Fallback("compression, or separators of several characters")
     table = table_of(self)
     whole, names = _csv_columns(table, index)
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
     _engine.write_csv(
-        path, frame, names, sep, quotechar, quoting or 0, na_rep, lineterminator or os.linesep, header, mode == "a",
-        len(whole.exprs) - len(table.exprs), _quotes_newlines(),
+        place.path, frame, names, sep, quotechar, quoting or 0, na_rep, lineterminator or os.linesep, header,
+        mode == "a", len(whole.exprs) - len(table.exprs), _quotes_newlines(), place.store,
     )  # fmt: skip
 
 
@@ -328,14 +355,14 @@ _NO = pd.api.extensions.no_default
 
 @native("pandas.read_csv")
 def read_csv(filepath_or_buffer: Any, **kwargs: Any) -> DataFrame:
-    """Serve local CSV files with pandas' common arguments; the file is read at the call."""
-    paths = _paths(filepath_or_buffer, (".csv",))
-    if len(paths) != 1 or paths[0].endswith((".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")):
+    """Serve CSV files with pandas' common arguments, local or in a store; the file is read at the call."""
+    places = _places(filepath_or_buffer, (".csv",), kwargs.get("storage_options"))
+    if len(places) != 1 or places[0].path.endswith((".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")):
         raise Fallback("several files or compression")
     if kwargs.get("names") is not None and kwargs.get("header", "infer") not in ("infer", None):
         raise Fallback("names in place of a header")
     options, after = _csv_options(dict(kwargs))
-    frame, names = _engine.read_csv(paths[0], options)
+    frame, names = _engine.read_csv(places[0].path, options, places[0].store)
     arrays = [frame.col(i) for i in range(frame.n_cols)]
     dtypes = [dtype_after(array, None) for array in arrays]
     columns = Index(names, dtype="str") if options.get("header", 0) is not None and not after.get("numbered") else None
@@ -345,7 +372,7 @@ def read_csv(filepath_or_buffer: Any, **kwargs: Any) -> DataFrame:
     labels = [labels] if isinstance(labels, str) else labels
     if not set(labels) <= set(names) or len(labels) == len(names):
         raise Fallback("an index_col that is not there, or nothing else")
-    table = table_of_arrays(arrays, dtypes, columns, Range(), frame.n_rows, source=paths[0])
+    table = table_of_arrays(arrays, dtypes, columns, Range(), frame.n_rows, source=str(places[0]))
     out = wrap_frame(table)
     if after.get("index_col") is not None:
         from .selecting import set_index
@@ -362,7 +389,7 @@ _FLAGS = {"doublequote": "double_quote", "skip_blank_lines": "skip_blank_lines",
 _SERVED_DEFAULTS = {"engine": ("c", None), "encoding": (None, "utf-8", "utf8"),
                     "memory_map": (True, False), "on_bad_lines": ("error",), "index_col": (None,), "dialect": (None,),
                     "date_format": (None,), "cache_dates": (True, False), "compression": ("infer", None),
-                    "storage_options": (None,), "chunksize": (None,), "iterator": (False,), "quoting": (0,),
+                    "chunksize": (None,), "iterator": (False,), "quoting": (0,),
                     "float_precision": (None,), "skipfooter": (0,), "converters": (None,), "dayfirst": (False,),
                     "lineterminator": (None,), "encoding_errors": ("strict",)}  # fmt: skip
 
@@ -383,6 +410,8 @@ def _csv_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
             name == "index_col" and isinstance(value, (str, list)) and value and all(isinstance(v, str) for v in value)
         ):
             after["index_col"] = value
+        elif name == "storage_options":
+            continue
         elif name in _SERVED_DEFAULTS:
             refuse(**{name: (value, *_SERVED_DEFAULTS[name])})
         else:

@@ -25,6 +25,11 @@ TR_MUST_USE enum tr_status tr_exec_frame_source(struct tr_frame *f, const char *
 TR_MUST_USE enum tr_status tr_exec_parquet_source(const char *const *paths, int n_paths, struct tr_rel **out,
                                                   struct tr_error *err);
 
+/* The same where stores[i] (borrowed; NULL = the file system, as are NULL stores) is what paths[i] is a key of. `ctx`
+ * may be NULL. */
+TR_MUST_USE enum tr_status tr_exec_parquet_objects(struct tr_store *const *stores, const char *const *paths,
+                                                   int n_paths, struct tr_ctx *ctx, struct tr_rel **out,
+                                                   struct tr_error *err);
 /* Row groups [from, to) of a PARQUET leaf, counted over all its files: a frame of its columns, row numbers among them;
  * those with need[c] false are NULL. */
 TR_MUST_USE enum tr_status tr_exec_read_row_groups(struct tr_ctx *ctx, struct tr_rel *parquet, int32_t from, int32_t to,

@@ -49,8 +49,18 @@ static enum tr_status merge_schema(const struct tr_parquet_file *first, const st
   return TR_OK;
 }
 
+static enum tr_status open_file(const char *path, struct tr_store *store, struct tr_ctx *ctx,
+                                struct tr_parquet_file **out, struct tr_error *err) {
+  return store ? tr_parquet_open_object(store, path, ctx, out, err) : tr_parquet_open(path, out, err);
+}
+
 enum tr_status tr_exec_parquet_source(const char *const *paths, int n_paths, struct tr_rel **out,
                                       struct tr_error *err) {
+  return tr_exec_parquet_objects(NULL, paths, n_paths, NULL, out, err);
+}
+
+enum tr_status tr_exec_parquet_objects(struct tr_store *const *stores, const char *const *paths, int n_paths,
+                                       struct tr_ctx *ctx, struct tr_rel **out, struct tr_error *err) {
   enum tr_status st = TR_OK;
   struct tr_rel_col *cols = NULL;
   int64_t n_rows = 0;
@@ -61,7 +71,7 @@ enum tr_status tr_exec_parquet_source(const char *const *paths, int n_paths, str
     return tr_fail_memory(err, sizeof *s);
   }
   for (int i = 0; i < n_paths; i++) {
-    TR_GOTO(st, tr_parquet_open(paths[i], &s->files[i], err));
+    TR_GOTO(st, open_file(paths[i], stores ? stores[i] : NULL, ctx, &s->files[i], err));
     s->n_files++;
     n_rows += s->files[i]->n_rows;
     if (i == 0) cols = calloc((size_t)s->files[0]->n_cols + 1, sizeof *cols);
@@ -70,7 +80,7 @@ enum tr_status tr_exec_parquet_source(const char *const *paths, int n_paths, str
   }
   int n_cols = s->files[0]->n_cols;
   cols[n_cols] = (struct tr_rel_col){.dtype = tr_dtype_of(TR_I64)};
-  st = tr_rel_source(TR_REL_PARQUET, cols, n_cols + 1, n_rows, s, release_parquet, paths[0], out, err);
+  st = tr_rel_source(TR_REL_PARQUET, cols, n_cols + 1, n_rows, s, release_parquet, s->files[0]->path, out, err);
   free(cols);
   return st;
 done:

@@ -1,4 +1,4 @@
-/* Many ranges of one object: neighbours become one request, long ones several, many at a time.
+/* Many ranges of objects: neighbours become one request, long ones several, many at a time.
  *
  * A request costs a round trip, so ranges with less than GAP bytes between them are read together and what lies between
  * is thrown away; a connection has its own speed, so nothing is read in pieces above PIECE (AWS advises 8 to 16 MiB).
@@ -14,6 +14,7 @@
 enum { GAP = 512 << 10, SPAN = 16 << 20, PIECE = 8 << 20, AHEAD = 128 << 20, PIECES_AT_ONCE = 32 };
 
 struct span {
+  int object;
   int64_t begin, end;
   int64_t first, n; /* of `order` */
   int64_t in_use;   /* ranges not dropped yet */
@@ -24,8 +25,7 @@ struct span {
 };
 
 struct tr_fetch {
-  struct tr_store *store;
-  char *key, *etag;
+  const struct tr_fetch_object *objects;
   struct tr_range *ranges;
   int64_t n_ranges;
   int64_t *order;   /* ranges by offset */
@@ -58,6 +58,7 @@ static int64_t end_of(const struct tr_range *r) { return r->offset + r->bytes; }
 
 static int by_offset(const void *a, const void *b, void *arg) {
   const struct tr_range *r = arg, *x = &r[*(const int64_t *)a], *y = &r[*(const int64_t *)b];
+  if (x->object != y->object) return x->object < y->object ? -1 : 1;
   if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
   return (*(const int64_t *)a > *(const int64_t *)b) - (*(const int64_t *)a < *(const int64_t *)b);
 }
@@ -77,10 +78,11 @@ static void make_spans(struct tr_fetch *f) {
   for (int64_t i = 0; i < f->n_ranges; i++) {
     const struct tr_range *r = &f->ranges[f->order[i]];
     struct span *last = f->n_spans ? &f->spans[f->n_spans - 1] : NULL;
-    bool joins = last && r->offset - last->end <= GAP && end_of(r) - last->begin <= SPAN && r->offset >= last->end;
+    bool joins = last && last->object == r->object && r->offset - last->end <= GAP && end_of(r) - last->begin <= SPAN &&
+                 r->offset >= last->end;
     if (!joins) {
       last = &f->spans[f->n_spans++];
-      *last = (struct span){.begin = r->offset, .end = r->offset, .first = i};
+      *last = (struct span){.object = r->object, .begin = r->offset, .end = r->offset, .first = i};
     }
     if (end_of(r) > last->end) last->end = end_of(r);
     last->n++;
@@ -139,7 +141,7 @@ static void piece_done(struct tr_store_io *io, enum tr_status status, const stru
   if (--s->pieces_left == 0) s->finished = true;
   f->busy++; /* this thread still works on f */
   f->pieces_out--;
-  start_more(f);
+  if (f->ahead >= 0) start_more(f);
   f->busy--;
   pthread_cond_broadcast(&f->cond);
   pthread_mutex_unlock(&f->lock);
@@ -155,8 +157,8 @@ static struct piece *make_piece(struct tr_fetch *f, struct span *s, int64_t begi
   p->span = s;
   p->refs = 2;
   p->io = (struct tr_store_io){.kind = TR_IO_READ,
-                               .key = f->key,
-                               .etag = f->etag,
+                               .key = f->objects[s->object].key,
+                               .etag = f->objects[s->object].etag,
                                .offset = begin,
                                .bytes = (size_t)(end - begin),
                                .parts = p->parts,
@@ -198,11 +200,12 @@ static void start_span(struct tr_fetch *f, struct span *s) {
       if (--s->pieces_left == 0) s->finished = true;
       continue;
     }
+    struct tr_store *store = f->objects[s->object].store;
     pthread_mutex_unlock(&f->lock);
-    f->store->ops->submit(f->store, &p->io);
+    store->ops->submit(store, &p->io);
     pthread_mutex_lock(&f->lock);
     p->submitted = true;
-    if (f->closing && !p->over) f->store->ops->cancel(f->store, &p->io);
+    if (f->closing && !p->over) store->ops->cancel(store, &p->io);
     piece_unref(p);
   }
   f->busy--;
@@ -228,8 +231,10 @@ void tr_fetch_free(struct tr_fetch *f) {
   if (!f) return;
   pthread_mutex_lock(&f->lock);
   f->closing = true;
-  for (struct piece *p = f->pieces; p; p = p->next)
-    if (p->submitted) f->store->ops->cancel(f->store, &p->io);
+  for (struct piece *p = f->pieces; p; p = p->next) {
+    struct tr_store *store = f->objects[p->span->object].store;
+    if (p->submitted) store->ops->cancel(store, &p->io);
+  }
   while (f->pieces_out || f->busy) pthread_cond_wait(&f->cond, &f->lock);
   pthread_mutex_unlock(&f->lock);
   for (int64_t i = 0; i < f->n_spans; i++) tr_mem_free(f->spans[i].data, (size_t)(f->spans[i].end - f->spans[i].begin));
@@ -237,9 +242,6 @@ void tr_fetch_free(struct tr_fetch *f) {
   tr_mem_free(f->spans, f->spans_bytes);
   pthread_mutex_destroy(&f->lock);
   pthread_cond_destroy(&f->cond);
-  tr_store_unref(f->store);
-  free(f->key);
-  free(f->etag);
   free(f);
 }
 
@@ -257,8 +259,9 @@ TR_MUST_USE static enum tr_status reserve(struct tr_fetch *f, const struct tr_ra
   if (st != TR_OK) return st;
   f->spans = memory;
   for (int64_t i = 0; i < n; i++) {
+    const struct tr_fetch_object *o = &f->objects[ranges[i].object];
     if (ranges[i].offset < 0 || ranges[i].bytes < 0 || ranges[i].bytes > INT64_MAX - ranges[i].offset)
-      return tr_fail(err, TR_EXC_VALUE, "%s/%s: a range outside of any object", f->store->url, f->key);
+      return tr_fail(err, TR_EXC_VALUE, "%s/%s: a range outside of any object", o->store->url, o->key);
     f->ranges[i] = ranges[i];
     f->order[i] = i;
   }
@@ -266,20 +269,17 @@ TR_MUST_USE static enum tr_status reserve(struct tr_fetch *f, const struct tr_ra
   return TR_OK;
 }
 
-TR_MUST_USE static enum tr_status fetch_new(struct tr_store *s, const char *key, const char *etag,
-                                            const struct tr_range *ranges, int64_t n, int64_t ahead, bool into_ranges,
-                                            struct tr_fetch **out, struct tr_error *err) {
+TR_MUST_USE static enum tr_status fetch_new(const struct tr_fetch_object *objects, const struct tr_range *ranges,
+                                            int64_t n, int64_t ahead, bool into_ranges, struct tr_fetch **out,
+                                            struct tr_error *err) {
   struct tr_fetch *f = calloc(1, sizeof *f);
   if (!f) return tr_fail_memory(err, sizeof *f);
-  f->store = tr_store_ref(s);
+  f->objects = objects;
   f->into_ranges = into_ranges;
   f->ahead = ahead;
   pthread_mutex_init(&f->lock, NULL);
   pthread_cond_init(&f->cond, NULL);
-  f->key = strdup(key);
-  f->etag = etag ? strdup(etag) : NULL;
-  enum tr_status st = f->key && (!etag || f->etag) ? tr_store_check_key(s, key, err) : tr_fail_memory(err, 100);
-  if (st == TR_OK) st = reserve(f, ranges, n, err);
+  enum tr_status st = reserve(f, ranges, n, err);
   if (st != TR_OK) {
     tr_fetch_free(f);
     return st;
@@ -287,17 +287,17 @@ TR_MUST_USE static enum tr_status fetch_new(struct tr_store *s, const char *key,
   qsort_r(f->order, (size_t)n, sizeof *f->order, by_offset, f->ranges);
   make_spans(f);
   pthread_mutex_lock(&f->lock);
-  start_more(f);
+  if (f->ahead >= 0) start_more(f);
   pthread_mutex_unlock(&f->lock);
   *out = f;
   return TR_OK;
 }
 
-enum tr_status tr_fetch_start(struct tr_store *s, const char *key, const char *etag, const struct tr_range *ranges,
-                              int64_t n_ranges, int64_t ahead_bytes, struct tr_fetch **out, struct tr_error *err) {
+enum tr_status tr_fetch_start(const struct tr_fetch_object *objects, const struct tr_range *ranges, int64_t n_ranges,
+                              int64_t ahead_bytes, struct tr_fetch **out, struct tr_error *err) {
   /* A disk has no round trip to hide: whoever wants a range reads it. */
-  int64_t ahead = !s->remote ? -1 : ahead_bytes > 0 ? ahead_bytes : AHEAD;
-  return fetch_new(s, key, etag, ranges, n_ranges, ahead, false, out, err);
+  int64_t ahead = n_ranges && !objects[ranges[0].object].store->remote ? -1 : ahead_bytes > 0 ? ahead_bytes : AHEAD;
+  return fetch_new(objects, ranges, n_ranges, ahead, false, out, err);
 }
 
 /* Waits 20 ms at most, so that the caller can look at its query. */
@@ -348,7 +348,7 @@ void tr_fetch_drop(struct tr_fetch *f, int64_t i) {
     tr_mem_free(s->data, (size_t)(s->end - s->begin));
     s->data = NULL;
     f->held -= s->end - s->begin;
-    start_more(f);
+    if (f->ahead >= 0) start_more(f);
   }
   pthread_mutex_unlock(&f->lock);
 }
@@ -356,7 +356,11 @@ void tr_fetch_drop(struct tr_fetch *f, int64_t i) {
 enum tr_status tr_store_read(struct tr_store *s, const char *key, const char *etag, const struct tr_range *ranges,
                              int64_t n_ranges, struct tr_ctx *ctx, struct tr_error *err) {
   struct tr_fetch *f;
-  TR_TRY(fetch_new(s, key, etag, ranges, n_ranges, INT64_MAX / 2, true, &f, err));
+  const struct tr_fetch_object object = {s, key, etag};
+  TR_TRY(tr_store_check_key(s, key, err));
+  for (int64_t i = 0; i < n_ranges; i++)
+    if (ranges[i].object) return tr_fail(err, TR_EXC_VALUE, "%s/%s: a range of another object", s->url, key);
+  TR_TRY(fetch_new(&object, ranges, n_ranges, INT64_MAX / 2, true, &f, err));
   enum tr_status st = TR_OK;
   pthread_mutex_lock(&f->lock);
   for (int64_t i = 0; i < f->n_spans && st == TR_OK; i++) st = wait_for_span(f, &f->spans[i], ctx, err);

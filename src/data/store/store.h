@@ -62,6 +62,7 @@ struct tr_range {
   int64_t offset;
   int64_t bytes;
   void *to;
+  int object; /* of tr_fetch_start: which of the objects */
 };
 
 /* Reads all ranges, several at a time, neighbours in one request and long ones in several. `etag` may be NULL. A range
@@ -75,13 +76,17 @@ TR_MUST_USE enum tr_status tr_store_get(struct tr_store *s, const char *key, siz
                                         uint8_t **data, size_t *bytes, size_t *room, char etag_out[TR_ETAG_SIZE],
                                         struct tr_error *err);
 
-/* Ranges of one object read ahead of their use: those given first are fetched first, as far as `ahead_bytes` (0 = 128
- * MiB) allow. */
+/* Ranges of objects read ahead of their use: those given first are fetched first, as far as `ahead_bytes` (0 = 128 MiB)
+ * allow. */
 struct tr_fetch;
-/* Starts. `etag` (may be NULL) and ranges (their `to` is not used) are copied. */
-TR_MUST_USE enum tr_status tr_fetch_start(struct tr_store *s, const char *key, const char *etag,
-                                          const struct tr_range *ranges, int64_t n_ranges, int64_t ahead_bytes,
-                                          struct tr_fetch **out, struct tr_error *err);
+struct tr_fetch_object {
+  struct tr_store *store;
+  const char *key, *etag; /* etag may be NULL */
+};
+/* Starts. Objects (their texts too) are borrowed until the fetch is freed; ranges (`to` is not used) are copied. */
+TR_MUST_USE enum tr_status tr_fetch_start(const struct tr_fetch_object *objects, const struct tr_range *ranges,
+                                          int64_t n_ranges, int64_t ahead_bytes, struct tr_fetch **out,
+                                          struct tr_error *err);
 /* Waits for range `i`; its bytes are borrowed until tr_fetch_drop(f, i). Any thread, any order. */
 TR_MUST_USE enum tr_status tr_fetch_wait(struct tr_fetch *f, int64_t i, struct tr_ctx *ctx, const uint8_t **data,
                                          struct tr_error *err);

@@ -8,6 +8,7 @@
  */
 #pragma once
 #include "data/col/col.h"
+#include "data/store/store.h"
 
 struct tr_csv_column_option {
   const char *name; /* column the option is for */
@@ -42,7 +43,8 @@ struct tr_csv_read_options {
   int n_true_values; /* besides true in any case */
   const char *const *false_values;
   int n_false_values;
-  bool low_memory; /* true: pandas infers dtypes by blocks of rows; where the blocks differ: TR_UNSUPPORTED */
+  struct tr_store *store; /* borrowed: the path is a key there, the object is read into memory; NULL = file system */
+  bool low_memory;        /* true: pandas infers dtypes by blocks of rows; where the blocks differ: TR_UNSUPPORTED */
 };
 
 void tr_csv_read_options_init(struct tr_csv_read_options *opt); /* pandas' defaults */
@@ -61,11 +63,12 @@ struct tr_csv_write_options {
   const char *na_rep;          /* "" */
   const char *line_terminator; /* "\n" */
   bool header;
-  bool append;         /* mode="a" */
-  int n_index;         /* how many of the first columns are the index: pandas cuts its blocks by the others */
-  int64_t chunk_size;  /* chunksize=, rows per block (datetimes are formatted per block); 0 = pandas' default */
-  bool quote_newlines; /* csv.writer quotes "\r" and "\n" whatever the line terminator is (true from Python 3.13, and
-                          in late 3.11 and 3.12); the client asks its csv module once. Default true */
+  bool append;            /* mode="a"; not in a store */
+  struct tr_store *store; /* borrowed: the path is a key there; NULL = the file system */
+  int n_index;            /* how many of the first columns are the index: pandas cuts its blocks by the others */
+  int64_t chunk_size;     /* chunksize=, rows per block (datetimes are formatted per block); 0 = pandas' default */
+  bool quote_newlines;    /* csv.writer quotes "\r" and "\n" whatever the line terminator is (true from Python 3.13, and
+                             in late 3.11 and 3.12); the client asks its csv module once. Default true */
 };
 
 void tr_csv_write_options_init(struct tr_csv_write_options *opt); /* pandas' defaults */

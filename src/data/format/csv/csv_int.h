@@ -70,7 +70,12 @@ struct tr_csv_file {
   int fd;
   const char *path;
   int64_t size, mtime_s, mtime_ns;
+  uint8_t *memory; /* an object, whole; fd is -1 then */
+  size_t room;
 };
+/* Reads an object into memory: it is wanted twice, to find its rows and to parse them. */
+TR_MUST_USE enum tr_status tr_csv_open_object(struct tr_store *store, const char *key, struct tr_ctx *ctx,
+                                              struct tr_csv_file *f, struct tr_error *err);
 TR_MUST_USE enum tr_status tr_csv_open(const char *path, struct tr_csv_file *f, struct tr_error *err);
 void tr_csv_close(struct tr_csv_file *f);
 /* Reads n bytes at `at`; a file that has become shorter is an error. */

@@ -214,7 +214,8 @@ static int64_t chunk_bytes(const struct tr_ctx *ctx) { /* tests make morsels, an
 
 static enum tr_status open_reader(struct tr_csv_reader *r, const char *path, struct tr_error *err) {
   TR_TRY(tr_csv_dialect_make(r->opt, &r->dialect, err));
-  TR_TRY(tr_csv_open(path, &r->file, err));
+  if (r->opt->store) TR_TRY(tr_csv_open_object(r->opt->store, path, r->ctx, &r->file, err));
+  else TR_TRY(tr_csv_open(path, &r->file, err));
   return tr_csv_head_read(&r->file, &r->dialect, r->opt, &r->head, err);
 }
 

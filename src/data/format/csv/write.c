@@ -21,6 +21,7 @@ struct target {
   const char *path;
   char final[PATH_MAX], temporary[PATH_MAX]; /* temporary[0] == 0: written in place */
   int64_t at;
+  struct tr_store_writer *object; /* in place of all that: blocks are added in order */
 };
 
 struct writer {
@@ -85,6 +86,8 @@ static enum tr_status open_target(const char *path, bool append, struct target *
 }
 
 static enum tr_status close_target(struct target *t, enum tr_status st, struct tr_error *err) {
+  if (t->object && st == TR_OK) return tr_store_writer_commit(t->object, NULL, NULL, err);
+  tr_store_writer_abort(t->object);
   if (t->fd < 0) return st;
   if (close(t->fd) != 0 && st == TR_OK) st = tr_fail_os(err, errno, "%s", t->path);
   t->fd = -1;
@@ -95,6 +98,7 @@ static enum tr_status close_target(struct target *t, enum tr_status st, struct t
 }
 
 static enum tr_status write_at(const struct target *t, const char *s, size_t n, int64_t at, struct tr_error *err) {
+  if (t->object) return tr_store_writer_add(t->object, s, n, err);
   while (n > 0) {
     ssize_t done = pwrite(t->fd, s, n, at);
     if (done < 0 && errno == ESPIPE) done = write(t->fd, s, n);
@@ -330,7 +334,8 @@ enum tr_status tr_csv_write(struct tr_ctx *ctx, const char *path, const struct t
   TR_GOTO(st, tr_mem_alloc((size_t)many * sizeof *w.offsets, &offsets, err));
   w.blocks = blocks;
   w.offsets = offsets;
-  TR_GOTO(st, open_target(path, opt->append, &target, err));
+  if (opt->store) TR_GOTO(st, tr_store_writer_new(opt->store, path, &target.object, err));
+  else TR_GOTO(st, open_target(path, opt->append, &target, err));
   if (opt->header) TR_GOTO(st, write_header(&w, names, err));
   TR_GOTO(st, write_body(&w, many, err));
 done:

@@ -74,6 +74,7 @@ struct pq_page {
 struct pq_cursor {
   const struct tr_parquet_file *file;
   const struct pq_chunk *chunk;
+  const uint8_t *fetched; /* the chunk's bytes, where they are at hand; NULL = the file is read */
   const struct pq_column *column;
   struct pq_scratch *scratch;
   int col, row_group;

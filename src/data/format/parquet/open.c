@@ -1,4 +1,5 @@
 /* Opening a file: magic, footer, schema. The texts of errors are pyarrow's where it has one. */
+#include "base/text.h"
 #include "data/format/parquet/parquet_int.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -7,9 +8,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { TAIL = 64 << 10 };
+
 #define COULD_NOT "Could not open Parquet input source '%s': "
 
+/* What `read` does on a file, from an object. */
+static enum tr_status read_object(const struct tr_parquet_file *f, int64_t offset, uint8_t *to, size_t n,
+                                  struct tr_error *err) {
+  const struct tr_parquet_file_int *in = f->internal;
+  int64_t tail = in->size - (int64_t)in->tail_bytes;
+  if (in->tail && offset >= tail) {
+    memcpy(to, in->tail + (offset - tail), n);
+    return TR_OK;
+  }
+  const struct tr_range r = {.offset = offset, .bytes = (int64_t)n, .to = to};
+  return tr_store_read(in->store, in->key, in->etag, &r, 1, in->ctx, err);
+}
+
 enum tr_status pq_pread(const struct tr_parquet_file *f, int64_t offset, uint8_t *to, size_t n, struct tr_error *err) {
+  if (f->internal->store) return read_object(f, offset, to, n, err);
   while (n > 0) {
     ssize_t got = pread(f->internal->fd, to, n < (1u << 30) ? n : 1u << 30, offset);
     if (got < 0 && errno == EINTR) continue;
@@ -66,7 +83,30 @@ static enum tr_status open_descriptor(struct tr_parquet_file *f, struct tr_error
   return TR_OK;
 }
 
-enum tr_status tr_parquet_open(const char *path, struct tr_parquet_file **out, struct tr_error *err) {
+/* Finds the object and reads its end. */
+static enum tr_status open_object(struct tr_parquet_file *f, struct tr_error *err) {
+  struct tr_parquet_file_int *in = f->internal;
+  struct tr_object o;
+  TR_TRY(tr_store_stat(in->store, in->key, in->ctx, &o, err));
+  memcpy(in->etag, o.etag, sizeof in->etag);
+  in->size = o.size;
+  size_t bytes = o.size < TAIL ? (size_t)o.size : TAIL;
+  uint8_t *tail;
+  TR_TRY(tr_mem_alloc(bytes + 1, (void **)&tail, err));
+  enum tr_status st = bytes ? pq_pread(f, in->size - (int64_t)bytes, tail, bytes, err) : TR_OK;
+  in->tail = tail;
+  in->tail_bytes = bytes;
+  return st;
+}
+
+static void drop_tail(struct tr_parquet_file_int *in) {
+  if (in->tail) tr_mem_free(in->tail, in->tail_bytes + 1);
+  in->tail = NULL;
+}
+
+/* Opens the file `path`, or the object `key` of `store` which messages call `path`. */
+static enum tr_status open_any(const char *path, struct tr_store *store, const char *key, struct tr_ctx *ctx,
+                               struct tr_parquet_file **out, struct tr_error *err) {
   enum tr_status st;
   struct tr_parquet_file *f = calloc(1, sizeof *f);
   struct tr_parquet_file_int *in = calloc(1, sizeof *in);
@@ -81,7 +121,15 @@ enum tr_status tr_parquet_open(const char *path, struct tr_parquet_file **out, s
   tr_arena_init(&in->arena);
   f->path = tr_arena_strndup(&in->arena, path, strlen(path));
   if (!f->path) TR_GOTO(st, tr_fail_memory(err, strlen(path)));
-  TR_GOTO(st, open_descriptor(f, err));
+  if (store) {
+    in->store = tr_store_ref(store);
+    in->ctx = ctx;
+    in->key = tr_arena_strndup(&in->arena, key, strlen(key));
+    if (!in->key) TR_GOTO(st, tr_fail_memory(err, strlen(key)));
+    TR_GOTO(st, open_object(f, err));
+  } else {
+    TR_GOTO(st, open_descriptor(f, err));
+  }
   TR_GOTO(st, read_footer(f, err));
   TR_GOTO(st, pq_footer_parse(f, err));
   TR_GOTO(st, pq_arrow_schema_read(f, err));
@@ -90,14 +138,31 @@ enum tr_status tr_parquet_open(const char *path, struct tr_parquet_file **out, s
     f->pandas_metadata = tr_arena_strndup(&in->arena, (const char *)in->pandas.ptr, (size_t)in->pandas.len);
     if (!f->pandas_metadata) TR_GOTO(st, tr_fail_memory(err, (size_t)in->pandas.len));
   }
+  drop_tail(in);
+  in->ctx = NULL;
   *out = f;
 done:
   if (st != TR_OK) tr_parquet_close(f);
   return st;
 }
 
+enum tr_status tr_parquet_open(const char *path, struct tr_parquet_file **out, struct tr_error *err) {
+  return open_any(path, NULL, NULL, NULL, out, err);
+}
+
+enum tr_status tr_parquet_open_object(struct tr_store *store, const char *key, struct tr_ctx *ctx,
+                                      struct tr_parquet_file **out, struct tr_error *err) {
+  struct tr_text name = {0};
+  tr_text_add_format(&name, "%s/%s", tr_store_url(store), key);
+  enum tr_status st = tr_text_check(&name, err);
+  if (st == TR_OK) st = open_any(tr_text_str(&name), store, key, ctx, out, err);
+  tr_text_free(&name);
+  return st;
+}
+
 enum tr_status tr_parquet_unchanged(struct tr_parquet_file *f, struct tr_error *err) {
   struct stat s;
+  if (f->internal->store) return TR_OK; /* each read asks for the etag */
   if (fstat(f->internal->fd, &s) != 0) return tr_fail_os(err, errno, "%s", f->path);
   if (s.st_size != f->internal->size || s.st_mtim.tv_sec != f->internal->mtime.tv_sec ||
       s.st_mtim.tv_nsec != f->internal->mtime.tv_nsec)
@@ -109,6 +174,8 @@ void tr_parquet_close(struct tr_parquet_file *f) {
   if (!f) return;
   struct tr_parquet_file_int *in = f->internal;
   if (in->fd >= 0) close(in->fd);
+  drop_tail(in);
+  tr_store_unref(in->store);
   tr_mem_free(in->footer, in->footer_size);
   tr_arena_free(&in->arena);
   free(in);

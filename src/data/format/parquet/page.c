@@ -65,7 +65,8 @@ static enum tr_status fill(struct pq_cursor *c, size_t n, struct tr_error *err) 
     memmove(w->data, w->data + c->window_from, c->window_n);
   }
   c->window_from = 0;
-  TR_TRY(pq_pread(c->file, c->at, w->data + c->window_n, target - c->window_n, err));
+  if (c->fetched) memcpy(w->data + c->window_n, c->fetched + (c->at - c->chunk->begin), target - c->window_n);
+  else TR_TRY(pq_pread(c->file, c->at, w->data + c->window_n, target - c->window_n, err));
   c->at += (int64_t)(target - c->window_n);
   c->window_n = target;
   return TR_OK;

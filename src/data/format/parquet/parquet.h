@@ -9,6 +9,7 @@
  */
 #pragma once
 #include "data/col/col.h"
+#include "data/store/store.h"
 
 /* Of one column in one row group; dtype is the column's. min and max are bounds: values lie within, but writers may
  * have cut texts short, and an integer column that is float64 has them rounded. None for categories. */
@@ -46,6 +47,9 @@ struct tr_parquet_file {
  *
  * Opens and reads the footer; keeps a file descriptor (so unlink and rename behave as in pandas). */
 TR_MUST_USE enum tr_status tr_parquet_open(const char *path, struct tr_parquet_file **out, struct tr_error *err);
+/* The same for an object of a store (referenced), whose etag every later read asks for. */
+TR_MUST_USE enum tr_status tr_parquet_open_object(struct tr_store *store, const char *key, struct tr_ctx *ctx,
+                                                  struct tr_parquet_file **out, struct tr_error *err);
 /* TR_EXC_OS or TR_EXC_VALUE when the file under the path was changed in place (size or mtime differ) since open. */
 TR_MUST_USE enum tr_status tr_parquet_unchanged(struct tr_parquet_file *f, struct tr_error *err);
 void tr_parquet_close(struct tr_parquet_file *f);
@@ -72,6 +76,7 @@ struct tr_parquet_write_options {
   int64_t row_group_rows;      /* 0 = 1 Mi rows */
   const char *pandas_metadata; /* JSON text stored under "pandas", or NULL */
   const char *created_by;      /* NULL = ours */
+  struct tr_store *store;      /* borrowed: `path` is a key there; NULL = the file system */
 };
 
 /* Writes a temporary file beside `path` and renames it over `path`; nothing is left behind on failure. Where the folder

@@ -97,7 +97,13 @@ struct pq_arrow_field {
 };
 
 struct tr_parquet_file_int {
-  int fd;
+  int fd;                 /* -1: an object of a store */
+  struct tr_store *store; /* one reference */
+  char *key;
+  char etag[TR_ETAG_SIZE];
+  uint8_t *tail; /* the object's last bytes, read in one request: footers are mostly smaller */
+  size_t tail_bytes;
+  struct tr_ctx *ctx; /* while it is opened */
   int64_t size;
   struct timespec mtime;
   uint8_t *footer;

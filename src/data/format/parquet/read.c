@@ -13,7 +13,7 @@ enum { KEEP_DICTIONARY = 65536, MAX_DICTIONARY = 1000000 };
 
 struct unit {
   const struct tr_parquet_file *file;
-  int row_group;
+  int file_no, row_group;
   int64_t first, rows;
 };
 
@@ -33,6 +33,7 @@ struct column {
 struct task {
   int unit, column;
   int64_t cost;
+  int64_t range; /* of the fetch that brings its chunk; -1: the file is read, or nothing is */
 };
 
 struct read {
@@ -45,6 +46,8 @@ struct read {
   int64_t n_tasks;
   struct pq_scratch *scratch; /* one per thread */
   struct pq_text_chunk *chunk_store;
+  struct tr_fetch_object *objects; /* per file, where some are objects of stores; else NULL */
+  struct tr_fetch *fetch;          /* chunks of this round's tasks */
   size_t units_bytes, columns_bytes, tasks_bytes, scratch_bytes, chunk_bytes;
 };
 
@@ -68,7 +71,7 @@ static enum tr_status find_units(struct read *r, struct tr_parquet_file *const *
       int64_t rows = files[f]->row_group_rows[g];
       if (rows >= (int64_t)UINT32_MAX - r->n_rows)
         return tr_fail(err, TR_EXC_MEMORY, "reading 2^32 rows or more at once from '%s'", files[f]->path);
-      r->units[r->n_units++] = (struct unit){files[f], g, r->n_rows, rows};
+      r->units[r->n_units++] = (struct unit){files[f], f, g, r->n_rows, rows};
       r->n_rows += rows;
     }
   }
@@ -135,7 +138,53 @@ static void add_task(struct read *r, int unit, int column) {
       &in->chunks[(int64_t)u->row_group * in->n_leaves + in->columns[r->columns[column].col].leaf];
   if (u->rows == 0) return;
   int64_t cost = k->uncompressed / 2 + k->size / 2 + u->rows;
-  r->tasks[r->n_tasks++] = (struct task){unit, column, cost};
+  r->tasks[r->n_tasks++] = (struct task){unit, column, cost, -1};
+}
+
+static const struct pq_chunk *chunk_of(const struct read *r, const struct task *t) {
+  const struct unit *u = &r->units[t->unit];
+  const struct tr_parquet_file_int *in = u->file->internal;
+  return &in->chunks[(int64_t)u->row_group * in->n_leaves + in->columns[r->columns[t->column].col].leaf];
+}
+
+/* Does the task read its chunk (in the second round some only renumber)? */
+static bool reads(const struct read *r, const struct task *t, bool second) {
+  const struct column *c = &r->columns[t->column];
+  return !second || c->as_float || (c->text && atomic_load(&c->plain));
+}
+
+/* Starts to fetch what the tasks will read, in their order. */
+static enum tr_status fetch_chunks(struct read *r, bool second, struct tr_error *err) {
+  tr_fetch_free(r->fetch);
+  r->fetch = NULL;
+  if (!r->objects) return TR_OK;
+  struct tr_range *ranges;
+  size_t bytes = (size_t)(r->n_tasks + 1) * sizeof *ranges;
+  int64_t n = 0;
+  TR_TRY(tr_mem_calloc(bytes, (void **)&ranges, err));
+  for (int64_t i = 0; i < r->n_tasks; i++) {
+    struct task *t = &r->tasks[i];
+    const struct unit *u = &r->units[t->unit];
+    if (!u->file->internal->store || !reads(r, t, second)) continue;
+    const struct pq_chunk *k = chunk_of(r, t);
+    t->range = n;
+    ranges[n++] = (struct tr_range){.offset = k->begin, .bytes = k->size, .object = u->file_no};
+  }
+  enum tr_status st = n ? tr_fetch_start(r->objects, ranges, n, 0, &r->fetch, err) : TR_OK;
+  tr_mem_free(ranges, bytes);
+  return st;
+}
+
+/* A cursor over the task's chunk, once that is there. */
+static enum tr_status open_cursor(struct read *r, const struct task *t, int thread, struct pq_cursor *cursor,
+                                  struct tr_error *err) {
+  const struct unit *u = &r->units[t->unit];
+  pq_cursor_open(cursor, u->file, u->row_group, r->columns[t->column].col, &r->scratch[thread]);
+  return t->range >= 0 ? tr_fetch_wait(r->fetch, t->range, r->ctx, &cursor->fetched, err) : TR_OK;
+}
+
+static void close_cursor(struct read *r, const struct task *t) {
+  if (t->range >= 0) tr_fetch_drop(r->fetch, t->range);
 }
 
 static enum tr_status decode_fixed(struct read *r, struct column *c, struct pq_cursor *cursor, const struct unit *u,
@@ -159,13 +208,14 @@ static enum tr_status decode_task(void *arg, int thread, int64_t begin, int64_t 
     const struct unit *u = &r->units[t->unit];
     struct column *c = &r->columns[t->column];
     struct pq_cursor cursor;
-    pq_cursor_open(&cursor, u->file, u->row_group, c->col, &r->scratch[thread]);
+    TR_TRY(open_cursor(r, t, thread, &cursor, err));
     if (c->text) {
       int32_t *codes = (int32_t *)c->values->data + u->first;
       TR_TRY(pq_text_encode(&cursor, &c->chunks[t->unit], codes, c->category, &c->plain, err));
     } else if (!atomic_load_explicit(&c->saw_null, memory_order_relaxed)) {
       TR_TRY(decode_fixed(r, c, &cursor, u, err));
     }
+    close_cursor(r, t);
   }
   return TR_OK;
 }
@@ -247,7 +297,7 @@ static enum tr_status second_task(void *arg, int thread, int64_t begin, int64_t 
     const struct unit *u = &r->units[t->unit];
     struct column *c = &r->columns[t->column];
     struct pq_cursor cursor;
-    pq_cursor_open(&cursor, u->file, u->row_group, c->col, &r->scratch[thread]);
+    TR_TRY(open_cursor(r, t, thread, &cursor, err));
     if (c->as_float) {
       TR_TRY(decode_fixed(r, c, &cursor, u, err));
     } else if (atomic_load(&c->plain)) {
@@ -257,6 +307,7 @@ static enum tr_status second_task(void *arg, int thread, int64_t begin, int64_t 
       const int32_t *map = c->chunks[t->unit].map;
       for (int64_t k = 0; k < u->rows; k++) codes[k] = codes[k] < 0 ? -1 : map[codes[k]];
     }
+    close_cursor(r, t);
   }
   return TR_OK;
 }
@@ -338,12 +389,27 @@ static void drop(struct read *r) {
     tr_array_unref(c->array);
     for (int u = 0; c->chunks && u < r->n_units; u++) pq_text_chunk_free(&c->chunks[u]);
   }
+  tr_fetch_free(r->fetch);
+  free(r->objects);
   for (int t = 0; r->scratch && t < r->ctx->threads; t++) pq_scratch_free(&r->scratch[t]);
   tr_mem_free(r->scratch, r->scratch_bytes);
   tr_mem_free(r->chunk_store, r->chunk_bytes);
   tr_mem_free(r->tasks, r->tasks_bytes);
   tr_mem_free(r->columns, r->columns_bytes);
   tr_mem_free(r->units, r->units_bytes);
+}
+
+/* Names the files that are objects of stores. */
+static enum tr_status find_objects(struct read *r, struct tr_parquet_file *const *files, int n_files,
+                                   struct tr_error *err) {
+  for (int f = 0; f < n_files; f++) {
+    const struct tr_parquet_file_int *in = files[f]->internal;
+    if (!in->store) continue;
+    if (!r->objects && !(r->objects = calloc((size_t)n_files, sizeof *r->objects)))
+      return tr_fail_memory(err, (size_t)n_files * sizeof *r->objects);
+    r->objects[f] = (struct tr_fetch_object){in->store, in->key, in->etag};
+  }
+  return TR_OK;
 }
 
 enum tr_status tr_parquet_read(struct tr_ctx *ctx, struct tr_parquet_file *const *files, int n_files,
@@ -361,10 +427,13 @@ enum tr_status tr_parquet_read(struct tr_ctx *ctx, struct tr_parquet_file *const
     for (int i = 0; i < n_cols; i++) add_task(&r, u, i);
   }
   qsort(r.tasks, (size_t)r.n_tasks, sizeof *r.tasks, by_cost);
+  TR_GOTO(st, find_objects(&r, files, n_files, err));
+  TR_GOTO(st, fetch_chunks(&r, false, err));
   TR_GOTO(st, tr_parallel_for(ctx, r.n_tasks, 1, decode_task, &r, err));
   TR_GOTO(st, tr_parallel_for(ctx, n_cols, 1, merge_column, &r, err));
   TR_GOTO(st, plan_second(&r, err));
   qsort(r.tasks, (size_t)r.n_tasks, sizeof *r.tasks, by_cost);
+  TR_GOTO(st, fetch_chunks(&r, true, err));
   TR_GOTO(st, tr_parallel_for(ctx, r.n_tasks, 1, second_task, &r, err));
   TR_GOTO(st, make_frame(&r, out, err));
 done:

@@ -24,6 +24,7 @@ struct sink {
   char temporary[PATH_MAX]; /* "" = written directly */
   int fd;
   int64_t size;
+  struct tr_store_writer *object; /* in place of all that */
 };
 
 struct write {
@@ -43,6 +44,10 @@ struct write {
 
 static enum tr_status sink_put(struct sink *s, const void *data, size_t n, struct tr_error *err) {
   const uint8_t *p = data;
+  if (s->object) {
+    s->size += (int64_t)n;
+    return tr_store_writer_add(s->object, data, n, err);
+  }
   while (n > 0) {
     ssize_t done = write(s->fd, p, n < (1u << 30) ? n : 1u << 30);
     if (done < 0 && errno == EINTR) continue;
@@ -99,6 +104,11 @@ static enum tr_status sink_open(struct sink *s, const char *path, struct tr_erro
 static enum tr_status sink_commit(struct sink *s, struct tr_error *err) {
   int fd = s->fd;
   s->fd = -1;
+  if (s->object) {
+    struct tr_store_writer *object = s->object;
+    s->object = NULL;
+    return tr_store_writer_commit(object, NULL, NULL, err);
+  }
   if (close(fd) != 0) return tr_fail_os(err, errno, "%s", s->path);
   if (s->temporary[0] && rename(s->temporary, s->target) != 0) return tr_fail_os(err, errno, "%s", s->path);
   s->temporary[0] = 0;
@@ -106,6 +116,7 @@ static enum tr_status sink_commit(struct sink *s, struct tr_error *err) {
 }
 
 static void sink_drop(struct sink *s) {
+  tr_store_writer_abort(s->object);
   if (s->fd >= 0) close(s->fd);
   if (s->temporary[0]) unlink(s->temporary);
 }
@@ -269,7 +280,8 @@ enum tr_status tr_parquet_write(struct tr_ctx *ctx, const char *path, const stru
   w->sink.fd = -1;
   enum tr_status st;
   TR_GOTO(st, prepare(w, ctx, names, opt, err));
-  TR_GOTO(st, sink_open(&w->sink, path, err));
+  if (opt && opt->store) TR_GOTO(st, tr_store_writer_new(opt->store, path, &w->sink.object, err));
+  else TR_GOTO(st, sink_open(&w->sink, path, err));
   TR_GOTO(st, sink_put(&w->sink, "PAR1", 4, err));
   TR_GOTO(st, tr_parallel_for(ctx, w->n_chunks, 1, encode_task, w, err));
   TR_GOTO(st, write_footer(w, names, opt, err));
