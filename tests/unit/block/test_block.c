@@ -209,7 +209,30 @@ static void test_changed_index(void **state) {
   tr_block_drop(&w);
 }
 
-int main(void) {
+/* Frames as the fuzz target wants them, for tests/fuzz/corpus/fuzz_block. */
+static int write_corpus(const char *folder) {
+  static const int64_t rows[] = {0, 1, 5, 40};
+  for (int i = 0; i < 8; i++) {
+    struct tr_frame *f = make_frame(rows[i / 2]);
+    struct tr_block_writer w;
+    char path[1000];
+    write_object(&w, i % 2, &f, 1);
+    snprintf(path, sizeof path, "%s/%lld_rows_%s", folder, (long long)rows[i / 2], i % 2 ? "packed" : "plain");
+    FILE *file = fopen(path, "wb");
+    if (!file) return 1;
+    fwrite(w.bytes + TR_BLOCK_MAGIC_BYTES, 1, (size_t)w.segments[0].bytes, file);
+    fclose(file);
+    tr_frame_unref(f);
+    tr_block_drop(&w);
+  }
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  if (argc == 2) {
+    setup(NULL);
+    return write_corpus(argv[1]);
+  }
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip), cmocka_unit_test(test_needed_columns),
                                      cmocka_unit_test(test_changed), cmocka_unit_test(test_changed_index)};
   return cmocka_run_group_tests(tests, setup, NULL);
