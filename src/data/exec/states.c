@@ -279,7 +279,11 @@ static enum tr_status finish_item(struct tr_ctx *ctx, const struct tr_rel *r, co
   enum tr_agg fn = counts || mean ? TR_AGG_SUM : (enum tr_agg)it->fn;
   bool ordered = fn == TR_AGG_FIRST || fn == TR_AGG_LAST || fn == TR_AGG_ANY || fn == TR_AGG_ALL;
   enum tr_status st;
-  if (!is_moment(it->fn)) w[n++] = (struct wanted){{.fn = fn, .input = c[0], .skipna = ordered ? it->skipna : true}, 0};
+  /* a NaN that is a sum or product of a part (of inf and -inf) is one of the whole; an extreme that is NaN is of none
+   */
+  bool summed = fn == TR_AGG_SUM || fn == TR_AGG_PROD;
+  if (!is_moment(it->fn))
+    w[n++] = (struct wanted){{.fn = fn, .input = c[0], .skipna = ordered ? it->skipna : !summed}, 0};
   for (int k = 1; k < TR_STATES_OF_ITEM; k++)
     if (c[k] && k != 2) w[n++] = (struct wanted){{.fn = TR_AGG_SUM, .input = c[k], .skipna = true}, k};
   TR_GOTO(st, run_wanted(ctx, g, w, n, got, err));
