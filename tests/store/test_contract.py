@@ -14,7 +14,7 @@ PROGRAM = os.environ.get("TERALITY_STORE_TEST")
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("faults", ["", "read:5:fail,read:7:short,stat:3:fail,part:2:lost,list:2:lost"])
-@pytest.mark.parametrize("server", ["seaweedfs"])
+@pytest.mark.parametrize("server", ["seaweedfs", "azurite"])
 def test_contract(server: str, faults: str) -> None:
     if not PROGRAM:
         pytest.skip("TERALITY_STORE_TEST names no program: run `make cluster-tests`")
