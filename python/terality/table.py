@@ -117,13 +117,9 @@ class Keys:
             return _among_levels(levels) if self.missing_levels else levels
         whole = isinstance(arrays[0], np.ndarray) and arrays[0].dtype == np.int64
         if self.sequence and whole:
-            put = ensure_index_from_sequences(arrays, self.names)
-            self.ranged = type(put) is RangeIndex
-            return put
+            return ensure_index_from_sequences(arrays, self.names)
         if self.ranged and whole:
-            labels = RangeIndex(0)._shallow_copy(arrays[0], name=self.names[0])
-            self.ranged = type(labels) is RangeIndex  # what is picked from an Index stays one
-            return labels
+            return RangeIndex(0)._shallow_copy(arrays[0], name=self.names[0])
         return Index(arrays[0], name=self.names[0], copy=False)
 
 
@@ -214,9 +210,16 @@ class Table(Native):
             if isinstance(self.rows, Range):
                 self._index = self.rows.labels(self.nrows())
             else:
-                arrays = self.arrays(self.rows.exprs, self.rows.dtypes)
-                self._index = self.rows.labels_of(arrays)
+                self._set_labels(self.rows, self.arrays(self.rows.exprs, self.rows.dtypes))
         return self._index
+
+    def _set_labels(self, rows: Keys, arrays: Sequence[Any]) -> None:
+        """Keep computed labels, and their class: what is picked from an Index stays one."""
+        self._index = rows.labels_of(arrays)
+        ranged = type(self._index) is RangeIndex
+        if ranged != rows.ranged:  # of this table only: one whose rows were filtered has the same Keys
+            self.rows = rows.over(rows.exprs)
+            self.rows.ranged = ranged
 
     def nrows(self) -> int:
         if self.rel.n_rows < 0:
@@ -459,7 +462,7 @@ class Table(Native):
         n = len(positions)
         if with_rows:
             levels = [array_to_pandas(frame.col(i), d) for i, d in zip(at[n:], rows.dtypes, strict=True)]
-            self._index = rows.labels_of(levels)  # type: ignore[union-attr]
+            self._set_labels(rows, levels)  # type: ignore[arg-type]
         return [frame.col(i) for i in at[:n]]
 
     def execute(self) -> None:

@@ -145,3 +145,15 @@ def test_all_columns_by_position_are_the_same_object() -> None:
         "pd.concat([df.iloc[:, 1:], df], join='inner')",
     )
     assert not found, "\n".join(found)
+
+
+def test_class_of_labels_is_each_tables_own() -> None:
+    """A filter keeps the plan's columns of labels, yet its labels may be of another class."""
+    with mode("native"):
+        frame = pandas.DataFrame({"a": [1, 1, 2, 1]})
+        whole = frame[frame["a"] > 0]
+        some = whole[whole["a"] == 1]
+        assert type(some.index) is pandas.Index
+        assert type(whole.index) is pandas.RangeIndex
+        assert type(some.head(2).index) is pandas.Index
+        assert type(whole.head(2).index) is pandas.RangeIndex
