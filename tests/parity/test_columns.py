@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas
 import pytest
 
 from .columns import EVERY, frame
@@ -114,4 +116,25 @@ def test_columns_of_one_value(scalar: str) -> None:
         "repr(df[['n', 'g']])",
     ]
     found = disagreements({"df": frame()}, *sources)
+    assert not found, "\n".join(found)
+
+
+def test_a_zero_makes_its_block_float() -> None:
+    frame = pandas.DataFrame({
+        "a": [1, 2], "b": [0, 1], "c": np.array([1, 2], "int8"), "d": np.array([0, 2], "int8"),
+        "e": np.array([1, 2], "uint16"), "f": [0.0, 1.0],
+    })  # fmt: skip
+    sources = [
+        f"{left} {op} {right}"
+        for op in ("%", "//", "/")
+        for left, right in (
+            ("0", "df"),
+            ("1", "df"),
+            ("df", "0"),
+            ("df", "2"),
+            ("5", "df[['a', 'c', 'd']]"),
+            ("7", "df[1:]"),
+        )
+    ]
+    found = disagreements({"df": frame}, *sources)
     assert not found, "\n".join(found)

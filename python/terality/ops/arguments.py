@@ -11,12 +11,12 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from .. import _engine
-from ..dtypes import engine_name
+from ..dtypes import engine_name, pandas_dtype
 from ..native import native_of, wrap_frame, wrap_series
 from ..registry import Fallback
 from ..table import Table
 
-__all__ = ["literal", "refuse", "result", "table_of"]
+__all__ = ["as_blocks", "literal", "refuse", "result", "table_of"]
 
 
 def table_of(obj: Any) -> Table:
@@ -37,6 +37,27 @@ def refuse(**parameters: Any) -> None:
     for name, (value, *served) in parameters.items():
         if not any(value is s or (type(value) is type(s) and value == s) for s in served):
             raise Fallback(f"{name}={value!r}")
+
+
+def as_blocks(table: Table, inputs: tuple[str, ...]) -> Table:
+    """Give one dtype to the last columns that came from one: pandas narrows or widens a block's columns together.
+
+    A frame made in one go has one block per dtype; columns that were added later have blocks of their own, which the
+    engine does not know of (docs/differences.md).
+    """
+    exprs, dtypes = list(table.exprs), list(table.dtypes)
+    start = len(exprs) - len(inputs)
+    for name in set(inputs):
+        at = [start + i for i, given in enumerate(inputs) if given == name]
+        wide = {exprs[i].dtype for i in at} - {name}
+        if len(wide) != 1:
+            continue
+        (kind,) = wide
+        for i in at:
+            if exprs[i].dtype == name:
+                exprs[i], dtypes[i] = _engine.op("CAST", (exprs[i],), dtype=kind), pandas_dtype(kind)
+    same = all(a is b for a, b in zip(exprs, table.exprs, strict=True))
+    return table if same else table.frame(exprs, dtypes, table.columns)
 
 
 def literal(value: Any, like: str | None = None, weak: bool = False) -> Any:

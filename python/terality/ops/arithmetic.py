@@ -17,7 +17,7 @@ from ..dtypes import engine_name, pandas_dtype
 from ..native import is_lazy
 from ..registry import Fallback, native
 from ..table import Table, aligned
-from .arguments import literal, refuse, result, table_of
+from .arguments import as_blocks, literal, refuse, result, table_of
 
 BINARY = {
     "add": "ADD",
@@ -158,12 +158,12 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "eq", "n
 _register_method("div", "TRUEDIV")
 
 
-def map_columns(self: DataFrame, function: Callable[[Any, Any], tuple[Any, Any]]) -> DataFrame:
-    """Give a frame of ``function(expr, dtype) -> (expr, dtype)`` over every column."""
+def map_columns(self: DataFrame, function: Callable[[Any, Any], tuple[Any, Any]], *, blocks: bool = False) -> DataFrame:
+    """Give a frame of ``function(expr, dtype) -> (expr, dtype)`` over every column; see `as_blocks`."""
     table = table_of(self)
     made = [function(e, d) for e, d in zip(table.exprs, table.dtypes, strict=True)]
-    out = table.frame([e for e, _ in made], [d for _, d in made], table.columns)
-    return result(out.settled(), self)
+    out = table.frame([e for e, _ in made], [d for _, d in made], table.columns).settled()
+    return result(as_blocks(out, tuple(e.dtype for e in table.exprs)) if blocks else out, self)
 
 
 def _register_frame(name: str, op: str) -> None:
@@ -177,7 +177,7 @@ def _register_frame(name: str, op: str) -> None:
             made = _engine.op(op, (other_expr, expr) if swap else (expr, other_expr))
             return made, expr_dtype(made)
 
-        return map_columns(self, one)
+        return map_columns(self, one, blocks=op in ("FLOORDIV", "MOD"))  # one zero makes a whole block float
 
     @native(f"DataFrame.__{name}__")
     def forward(self: DataFrame, other: Any) -> DataFrame:

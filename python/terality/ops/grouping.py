@@ -18,7 +18,7 @@ from ..native import finalize, native_of
 from ..registry import Fallback, native
 from ..table import Keys, Range, Table
 from ..tracing import trace_apply
-from .arguments import refuse, result, table_of
+from .arguments import as_blocks, refuse, result, table_of
 
 AGGREGATES = {"sum": "sum", "mean": "mean", "min": "min", "max": "max", "count": "count", "size": "size", "std": "std",
               "var": "var", "median": "median", "first": "first", "last": "last", "nunique": "nunique", "prod": "prod",
@@ -183,27 +183,6 @@ def _result_of(
     if len(columns) != len(table.exprs):
         raise Fallback("keys that pandas leaves out of the result")
     return finalize(result(as_blocks(table.settled(), blocks)), g.source)
-
-
-def as_blocks(table: Table, inputs: tuple[str, ...]) -> Table:
-    """Give one dtype to the last columns that came from one: pandas narrows a block's columns if none loses by it.
-
-    A frame made in one go has one block per dtype; columns that were added later have blocks of their own, which the
-    engine does not know of (docs/differences.md).
-    """
-    exprs, dtypes = list(table.exprs), list(table.dtypes)
-    start = len(exprs) - len(inputs)
-    for name in set(inputs):
-        at = [start + i for i, given in enumerate(inputs) if given == name]
-        wide = {exprs[i].dtype for i in at} - {name}
-        if len(wide) != 1:
-            continue
-        (kind,) = wide
-        for i in at:
-            if exprs[i].dtype == name:
-                exprs[i], dtypes[i] = _engine.op("CAST", (exprs[i],), dtype=kind), pandas_dtype(kind)
-    same = all(a is b for a, b in zip(exprs, table.exprs, strict=True))
-    return table if same else table.frame(exprs, dtypes, table.columns)
 
 
 def simple_aggregate(grouped: Any, fn: str, param: int | None = None, numeric_only: bool = False) -> Any:
