@@ -114,7 +114,8 @@ def set_column(w: World) -> Draft | None:
         value = w.series()
     if value is None:
         return None
-    return Draft(f"{frame}[{label!r}] = {value}", (frame, *({w.owner(value)} & set(w.known))), mutates=frame)
+    parents = (frame, *({w.owner(value)} & set(w.known)))
+    return Draft(f"{frame}[{label!r}] = {value}", parents, mutates=frame, wild=" * " in value)
 
 
 @step(3)
