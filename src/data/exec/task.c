@@ -157,7 +157,6 @@ done:
 static enum tr_status read_raw(const struct run *r, const struct tr_stage_input *in, int32_t part,
                                struct tr_frame **out, struct tr_error *err) {
   struct tr_frames list = {0};
-  enum tr_status st = TR_OK;
   bool same = in->mode == TR_READ_SAME;
   *out = NULL;
   if (in->stage < 0) {
@@ -170,12 +169,8 @@ static enum tr_status read_raw(const struct run *r, const struct tr_stage_input 
   if (in->mode == TR_READ_ROWS) return read_positions(r, in, out, err);
   if (same && part >= in->tasks) return tr_fail(err, TR_EXC_VALUE, "fragment: a task beyond its input");
   int32_t segment = in->mode == TR_READ_SHUFFLE ? part : in->segment;
-  for (int32_t t = same ? part : 0; st == TR_OK && t < (same ? part + 1 : in->tasks); t++) {
-    struct tr_commit c;
-    st = tr_commit_read(&r->env->bucket, r->query, in->stage, t, &c, err);
-    if (st == TR_OK) st = tr_commit_frames(r->env, &c, segment, &list, err);
-    tr_commit_drop(&c);
-  }
+  enum tr_status st =
+      tr_commits_frames(r->env, r->query, in->stage, same ? part : 0, same ? part + 1 : in->tasks, segment, &list, err);
   if (st == TR_OK) st = tr_exchange_join(r->env->ctx, list.frames, list.n, out, err);
   tr_frames_drop(&list);
   return st;

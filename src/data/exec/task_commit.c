@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "data/exec/task_int.h"
 #include <errno.h>
-#include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -141,17 +141,84 @@ void tr_frames_drop(struct tr_frames *list) {
   *list = (struct tr_frames){0};
 }
 
+/* ---- many at a time: what takes time is waiting for the bucket, so there are more readers than cores */
+enum { MOST_READERS = 16 };
+
+struct reading {
+  const struct tr_task_env *env;
+  const char *query;
+  int32_t stage, first, n, segment;
+  struct tr_frames *lists; /* per task */
+  _Atomic int32_t next;
+  pthread_mutex_t lock;
+  int32_t failed; /* the first task that failed, n = none; with its error, under the lock */
+  enum tr_status status;
+  struct tr_error err;
+};
+
+static enum tr_status read_one(struct reading *r, int32_t i, struct tr_error *err) {
+  struct tr_commit c;
+  TR_TRY(tr_commit_read(&r->env->bucket, r->query, r->stage, r->first + i, &c, err));
+  enum tr_status st = tr_commit_frames(r->env, &c, r->segment, &r->lists[i], err);
+  tr_commit_drop(&c);
+  return st;
+}
+
+static void *read_some(void *arg) {
+  struct reading *r = arg;
+  for (int32_t i; (i = atomic_fetch_add(&r->next, 1)) < r->n;) {
+    struct tr_error err = {0};
+    enum tr_status st = read_one(r, i, &err);
+    if (st == TR_OK) continue;
+    pthread_mutex_lock(&r->lock);
+    if (i < r->failed) {
+      r->failed = i;
+      r->status = st;
+      r->err = err;
+    }
+    pthread_mutex_unlock(&r->lock);
+    atomic_store(&r->next, r->n); /* those under way end by themselves */
+  }
+  return NULL;
+}
+
+enum tr_status tr_commits_frames(const struct tr_task_env *env, const char *query, int32_t stage, int32_t first,
+                                 int32_t end, int32_t segment, struct tr_frames *list, struct tr_error *err) {
+  struct reading r = {.env = env, .query = query, .stage = stage, .first = first, .n = end - first, .segment = segment};
+  pthread_t threads[MOST_READERS];
+  int n_threads = 0;
+  enum tr_status st = TR_OK;
+  r.failed = r.n;
+  r.lists = calloc((size_t)r.n + 1, sizeof *r.lists);
+  if (!r.lists) return tr_fail_memory(err, sizeof *r.lists * (size_t)r.n);
+  pthread_mutex_init(&r.lock, NULL);
+  while (n_threads < MOST_READERS && n_threads < r.n - 1) /* this thread reads too; fewer threads only take longer */
+    if (pthread_create(&threads[n_threads], NULL, read_some, &r) == 0) n_threads++;
+    else break;
+  read_some(&r);
+  for (int t = 0; t < n_threads; t++) pthread_join(threads[t], NULL);
+  pthread_mutex_destroy(&r.lock);
+  if (r.failed < r.n) {
+    st = r.status;
+    if (err) *err = r.err;
+  }
+  for (int32_t i = 0; i < r.n; i++) {
+    for (int k = 0; k < r.lists[i].n && st == TR_OK; k++) {
+      struct tr_frame *f = r.lists[i].frames[k];
+      r.lists[i].frames[k] = NULL;
+      st = tr_frames_add(list, f, err);
+    }
+    tr_frames_drop(&r.lists[i]);
+  }
+  free(r.lists);
+  return st;
+}
+
 enum tr_status tr_task_read_result(const struct tr_task_env *env, const char *query, int32_t stage, int32_t n_tasks,
                                    struct tr_frame **out, struct tr_error *err) {
   struct tr_frames list = {0};
-  enum tr_status st = TR_OK;
   *out = NULL;
-  for (int32_t t = 0; st == TR_OK && t < n_tasks; t++) {
-    struct tr_commit c;
-    st = tr_commit_read(&env->bucket, query, stage, t, &c, err);
-    if (st == TR_OK) st = tr_commit_frames(env, &c, -1, &list, err);
-    tr_commit_drop(&c);
-  }
+  enum tr_status st = tr_commits_frames(env, query, stage, 0, n_tasks, -1, &list, err);
   if (st == TR_OK) st = tr_exchange_join(env->ctx, list.frames, list.n, out, err);
   tr_frames_drop(&list);
   if (st == TR_OK && !*out) return tr_fail(err, TR_EXC_RUNTIME, "query %s gave no result", query);

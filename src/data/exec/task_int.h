@@ -123,6 +123,11 @@ struct tr_frames {
 /* Takes f. */
 TR_MUST_USE enum tr_status tr_frames_add(struct tr_frames *list, struct tr_frame *f, struct tr_error *err);
 void tr_frames_drop(struct tr_frames *list);
+/* Frames of one segment (-1: all) of what tasks [first, end) of a stage committed, in their order; several are read at
+ * a time. */
+TR_MUST_USE enum tr_status tr_commits_frames(const struct tr_task_env *env, const char *query, int32_t stage,
+                                             int32_t first, int32_t end, int32_t segment, struct tr_frames *list,
+                                             struct tr_error *err);
 /* Frames of one segment of a committed object, or of all (-1), behind those in the list. */
 TR_MUST_USE enum tr_status tr_commit_frames(const struct tr_task_env *env, const struct tr_commit *c, int32_t segment,
                                             struct tr_frames *list, struct tr_error *err);
