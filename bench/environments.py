@@ -12,6 +12,8 @@ PINNED = {
     "pandas": ["pandas==3.1.1", "numpy==2.4.6", "pyarrow==26.0.1"],
     "polars": ["polars==2.1.0"],
     "duckdb": ["duckdb==2.0.0"],
+    "boto3": ["boto3==1.44.5"],
+    "obstore": ["obstore==0.12.1"],
 }
 
 

@@ -94,6 +94,7 @@ struct harmed {
   struct tr_store_io *owner;
   struct tr_store *store;
   enum kind kind;
+  struct tr_io_part half; /* SHORT: what is read before the connection breaks */
 };
 
 static void harmed_free(struct tr_child *c) { free(c); }
@@ -106,8 +107,6 @@ static void harmed_done(struct tr_store_io *io, enum tr_status status, const str
   if (status == TR_OK && h->kind != LATE) {
     status = failed(h->store, io->key, &mine);
     err = &mine;
-    /* What a broken connection leaves behind: half of it written, and that wrong in the end. */
-    if (h->kind == SHORT && io->n_parts && io->parts[0].to) memset(io->parts[0].to, 0x5a, io->parts[0].bytes / 2);
   }
   h->owner->done(h->owner, status, err);
   tr_child_unref(&h->child);
@@ -137,6 +136,12 @@ static void fault_submit(struct tr_store *s, struct tr_store_io *io) {
   h->store = s;
   h->kind = kind == NO_FAULT ? LATE : kind; /* late by nothing: nothing happens to it */
   tr_child_init(&h->child, s->next, io, harmed_done, h, harmed_free);
+  if (kind == SHORT && io->n_parts) { /* as a broken connection leaves it: the first bytes are there, and right */
+    h->half = (struct tr_io_part){io->parts[0].to, io->parts[0].bytes / 2 + 1};
+    h->child.io.parts = &h->half;
+    h->child.io.n_parts = 1;
+    h->child.io.bytes = h->half.bytes <= io->parts[0].bytes ? h->half.bytes : (h->half.bytes = io->parts[0].bytes);
+  }
   io->under_way = h;
   if (kind == LATE && tr_http_after(http, ms, now, h, NULL, NULL) == TR_OK) return;
   tr_child_submit(&h->child);
