@@ -13,11 +13,11 @@ static struct tr_error err;
 static int setup(void **state) {
   (void)state;
   tr_ctx_init(&ctx);
-  ctx.threads = 1;
+  ctx.threads = 2;
   return 0;
 }
 
-enum { N = 1000 };
+enum { N = 5000 }; /* enough that columns are written by several threads */
 
 static struct tr_array *numbers(struct tr_dtype t, int64_t n, uint64_t seed) {
   struct tr_array *a;
@@ -62,7 +62,7 @@ static struct tr_frame *make_frame(int64_t n) {
   cols[k++] = texts(n, 300);
   cols[k++] = texts(n, INT32_MAX);
   cols[k++] = coded(tr_dtype_of(TR_STR), n, texts(20, INT32_MAX));
-  cols[k++] = coded(tr_dtype_of(TR_STR), n, texts(5000, INT32_MAX)); /* more values than rows: written plain */
+  cols[k++] = coded(tr_dtype_of(TR_STR), n, texts(9000, INT32_MAX)); /* more values than rows: written plain */
   cols[k++] = coded((struct tr_dtype){.kind = TR_CATEGORY, .ordered = 1}, n, texts(9, INT32_MAX));
   cols[k++] = coded(tr_dtype_of(TR_CATEGORY), n, numbers(tr_dtype_of(TR_I64), 50, 3));
   assert_int_equal(tr_frame_new(n, k, cols, &f, &err), TR_OK);

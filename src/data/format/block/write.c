@@ -107,13 +107,48 @@ static enum tr_status put_values(struct tr_block_writer *w, const struct tr_arra
   }
 }
 
-static enum tr_status put_frame(struct tr_block_writer *w, struct tr_array *const *cols, int n_cols, int64_t n_rows,
-                                struct tr_error *err) {
+/* The buffers of each column, made side by side. */
+struct columns {
+  struct tr_array *const *cols;
+  struct tr_block_writer *parts;
+};
+
+static enum tr_status put_columns(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
+  const struct columns *c = arg;
+  (void)thread;
+  for (int64_t i = begin; i < end; i++)
+    if (c->cols[i]) TR_TRY(put_values(&c->parts[i], c->cols[i], err));
+  return TR_OK;
+}
+
+enum { WORTH_THREADS = 4096 /* rows */ };
+
+static enum tr_status put_all_values(struct tr_ctx *ctx, struct tr_block_writer *w, struct tr_array *const *cols,
+                                     int n_cols, int64_t n_rows, struct tr_error *err) {
+  enum tr_status st = TR_OK;
+  if (n_rows < WORTH_THREADS || n_cols < 2) {
+    for (int i = 0; i < n_cols; i++)
+      if (cols[i]) TR_TRY(put_values(w, cols[i], err));
+    return TR_OK;
+  }
+  struct tr_block_writer *parts = calloc((size_t)n_cols, sizeof *parts);
+  if (!parts) return tr_fail_memory(err, sizeof *parts * (size_t)n_cols);
+  for (int i = 0; i < n_cols; i++) parts[i].compress = w->compress;
+  TR_GOTO(st, tr_parallel_for(ctx, n_cols, 1, put_columns, &(struct columns){cols, parts}, err));
+  for (int i = 0; i < n_cols; i++) TR_GOTO(st, put(w, parts[i].bytes, parts[i].size, err));
+done:
+  for (int i = 0; i < n_cols; i++) tr_block_drop(&parts[i]);
+  free(parts);
+  return st;
+}
+
+static enum tr_status put_frame(struct tr_ctx *ctx, struct tr_block_writer *w, struct tr_array *const *cols, int n_cols,
+                                int64_t n_rows, struct tr_error *err) {
   size_t at = w->size;
   struct tr_frame_head head = {.magic = TR_FRAME_MAGIC, .n_cols = (uint32_t)n_cols, .n_rows = n_rows};
   TR_TRY(put(w, &head, sizeof head, err));
   for (int i = 0; i < n_cols; i++) TR_TRY(put_head(w, cols[i], err));
-  for (int i = 0; i < n_cols; i++) TR_TRY(put_values(w, cols[i], err));
+  TR_TRY(put_all_values(ctx, w, cols, n_cols, n_rows, err));
   head.total = (int64_t)(w->size - at);
   head.hash = XXH3_64bits_withSeed(w->bytes + at + sizeof head, (size_t)head.total - sizeof head, tr_frame_seed(&head));
   memcpy(w->bytes + at, &head, sizeof head);
@@ -153,7 +188,7 @@ static enum tr_status add_rows(struct tr_ctx *ctx, struct tr_block_writer *w, co
     TR_GOTO(st, cut_column(ctx, f->cols[i], begin, n, &cols[i], err));
     large |= text_bytes(cols[i]) > FRAME_TEXT;
   }
-  if (!large || n == 1) st = put_frame(w, cols, f->n_cols, n, err);
+  if (!large || n == 1) st = put_frame(ctx, w, cols, f->n_cols, n, err);
 done:
   for (int i = 0; i < f->n_cols; i++) tr_array_unref(cols[i]);
   free(cols);
