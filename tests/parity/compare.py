@@ -196,7 +196,8 @@ def _objects(a: Any, b: Any, tolerance: Tolerance | None) -> str | None:
 
 
 def _scalar(ours: Any, theirs: Any, tolerance: Tolerance | None) -> str | None:
-    if type(ours) is not type(theirs):
+    whole = isinstance(ours, np.integer) and isinstance(theirs, np.integer) and ours.dtype == theirs.dtype
+    if type(ours) is not type(theirs) and not whole:
         return f"{ours!r} ({type(ours).__name__}), expected {theirs!r} ({type(theirs).__name__})"
     if isinstance(theirs, (float, np.floating)):
         return _bits(np.array([ours]), np.array([theirs]), tolerance)

@@ -81,6 +81,9 @@ def test_long_long_is_int64() -> None:
     values = np.arange(2)
     assert difference(pd.Series(values), pd.Series(values.astype("longlong"))) is None
     assert difference(pd.Series(values), pd.Series(values.astype("ulonglong"))) is not None
+    assert difference(np.int64(1), np.longlong(1)) is None
+    assert difference(np.int64(1), np.longlong(2)) is not None
+    assert difference(np.int64(1), np.int32(1)) is not None
 
 
 def test_deviations_of_times_have_a_tolerance() -> None:
