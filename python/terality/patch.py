@@ -25,6 +25,7 @@ from pandas.core.indexes.accessors import DatetimeProperties, TimedeltaPropertie
 from pandas.core.strings.accessor import StringMethods
 
 from . import _engine, accessors, counters, fallback, grouping, registry, schema
+from .folders import to_csv_folder, to_parquet_folder
 from .native import from_pandas, to_pandas
 
 __all__ = ["install", "module_function", "patch_classes", "uninstall"]
@@ -58,7 +59,7 @@ OPERATORS = [
 DELEGATING = {
     "pipe", "keys", "get", "attrs", "flags", "plot", "hist", "boxplot", "style", "sparse", "str", "dt", "cat", "struct",
     "list", "loc", "iloc", "at", "iat", "name", "columns", "index", "from_dict", "from_records", "from_arrow",
-    "from_pandas", "to_pandas",
+    "from_pandas", "to_pandas", "to_parquet_folder", "to_csv_folder",
 }  # fmt: skip
 """Public names of DataFrame and Series that are not wrapped: they read no data, or do their work by other calls."""
 
@@ -252,6 +253,8 @@ def patch_classes() -> None:
     for cls in (DataFrame, Series):
         _set(cls, "from_pandas", staticmethod(from_pandas))
         _set(cls, "to_pandas", to_pandas)
+    _set(DataFrame, "to_parquet_folder", to_parquet_folder)
+    _set(DataFrame, "to_csv_folder", to_csv_folder)
 
 
 registry.on_registration(_registered)

@@ -144,3 +144,21 @@ def test_faults_are_survived(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERALITY_STORE_FAULTS", "read:1:fail")
     with pytest.raises(OSError, match="faults/x"):
         terality.read_parquet(f"{s3}/faults/x.parquet")
+
+
+def test_folders_of_files(s3: str) -> None:
+    df = frame(10_000)
+    native(df).to_parquet_folder(f"{s3}/folder/part_*.parquet", num_files=11)
+    keys = [key for key, _ in _engine.Store(s3).list("folder/")]
+    assert keys == [f"folder/part_{i:02d}.parquet" for i in range(1, 12)]
+    assert_frame_equal(terality.read_parquet(f"{s3}/folder").to_pandas(), df)
+    with pytest.raises(FileExistsError):
+        native(df).to_parquet_folder(f"{s3}/folder/part_*.parquet", num_files=1)
+
+
+def test_failed_folder_leaves_nothing(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERALITY_STORE_FAULTS", "put:1:fail")
+    with pytest.raises(OSError):
+        native(frame(100)).to_csv_folder(f"{s3}/gone/x*.csv", num_files=3)
+    monkeypatch.delenv("TERALITY_STORE_FAULTS")
+    assert _engine.Store(s3).list("gone/") == []
