@@ -77,6 +77,17 @@ def test_folder_prefix_glob_and_list(s3: str) -> None:
     )
 
 
+def test_many_files_and_late_answers(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    df = frame(6_000)
+    native(df).to_parquet_folder(f"{s3}/hundred/*.parquet", num_files=60)
+    monkeypatch.setenv("TERALITY_STORE_FAULTS", "stat:1:late:100")
+    assert_frame_equal(terality.read_parquet(f"{s3}/hundred").to_pandas(), df)
+    _engine.Store(s3).put("hundred/07.parquet", b"no Parquet file")
+    _engine.Store(s3).put("hundred/55.parquet", b"")
+    with pytest.raises(ValueError, match=r"hundred/07\.parquet.*magic bytes not found"):
+        terality.read_parquet(f"{s3}/hundred")
+
+
 def test_csv(s3: str, tmp_path: Path) -> None:
     df = frame(20_000)
     native(df).to_csv(f"{s3}/c/x.csv", index=False)

@@ -117,7 +117,7 @@ def read_parquet(
     try:
         rel, columns_of_file, metadata = _engine.open_parquet(paths, stores)
     except ValueError:
-        if len(places) == 1 and (stores[0] or (isinstance(path, (str, os.PathLike)) and os.path.isfile(path))):
+        if stores[0] or (isinstance(path, (str, os.PathLike)) and os.path.isfile(path)):
             raise
         raise Fallback("a file that cannot be opened among several") from None
     _opened.update(_inode(place.path) for place in places if place.store is None)

@@ -49,9 +49,22 @@ static enum tr_status merge_schema(const struct tr_parquet_file *first, const st
   return TR_OK;
 }
 
-static enum tr_status open_file(const char *path, struct tr_store *store, struct tr_ctx *ctx,
-                                struct tr_parquet_file **out, struct tr_error *err) {
-  return store ? tr_parquet_open_object(store, path, ctx, out, err) : tr_parquet_open(path, out, err);
+/* Opens all files of a source: objects many at a time, local files one after another. */
+static enum tr_status open_files(struct tr_parquet_source *s, struct tr_store *const *stores, const char *const *paths,
+                                 int n, struct tr_ctx *ctx, struct tr_error *err) {
+  bool remote = stores != NULL;
+  for (int i = 0; i < n && remote; i++) remote = stores[i] != NULL;
+  if (remote) {
+    TR_TRY(tr_parquet_open_objects(stores, paths, n, ctx, s->files, err));
+    s->n_files = n;
+    return TR_OK;
+  }
+  for (int i = 0; i < n; i++) {
+    if (stores && stores[i]) TR_TRY(tr_parquet_open_object(stores[i], paths[i], ctx, &s->files[i], err));
+    else TR_TRY(tr_parquet_open(paths[i], &s->files[i], err));
+    s->n_files++;
+  }
+  return TR_OK;
 }
 
 enum tr_status tr_exec_parquet_source(const char *const *paths, int n_paths, struct tr_rel **out,
@@ -70,12 +83,11 @@ enum tr_status tr_exec_parquet_objects(struct tr_store *const *stores, const cha
     free(s);
     return tr_fail_memory(err, sizeof *s);
   }
+  TR_GOTO(st, open_files(s, stores, paths, n_paths, ctx, err));
+  cols = calloc((size_t)s->files[0]->n_cols + 1, sizeof *cols);
+  if (!cols) TR_GOTO(st, tr_fail_memory(err, sizeof *cols));
   for (int i = 0; i < n_paths; i++) {
-    TR_GOTO(st, open_file(paths[i], stores ? stores[i] : NULL, ctx, &s->files[i], err));
-    s->n_files++;
     n_rows += s->files[i]->n_rows;
-    if (i == 0) cols = calloc((size_t)s->files[0]->n_cols + 1, sizeof *cols);
-    if (!cols) TR_GOTO(st, tr_fail_memory(err, sizeof *cols));
     TR_GOTO(st, merge_schema(s->files[0], s->files[i], cols, err));
   }
   int n_cols = s->files[0]->n_cols;

@@ -50,6 +50,11 @@ TR_MUST_USE enum tr_status tr_parquet_open(const char *path, struct tr_parquet_f
 /* The same for an object of a store (referenced), whose etag every later read asks for. */
 TR_MUST_USE enum tr_status tr_parquet_open_object(struct tr_store *store, const char *key, struct tr_ctx *ctx,
                                                   struct tr_parquet_file **out, struct tr_error *err);
+/* The same for n of them, many at a time; of several that fail the first of the list decides the error. out: n of them.
+ */
+TR_MUST_USE enum tr_status tr_parquet_open_objects(struct tr_store *const *stores, const char *const *keys, int n,
+                                                   struct tr_ctx *ctx, struct tr_parquet_file **out,
+                                                   struct tr_error *err);
 /* TR_EXC_OS or TR_EXC_VALUE when the file under the path was changed in place (size or mtime differ) since open. */
 TR_MUST_USE enum tr_status tr_parquet_unchanged(struct tr_parquet_file *f, struct tr_error *err);
 void tr_parquet_close(struct tr_parquet_file *f);
