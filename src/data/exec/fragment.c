@@ -8,10 +8,29 @@
 
 static void release_frame(void *f) { tr_frame_unref(f); }
 
+/* Whether an array can stand for a column: its dtype, or another number where data decides. */
+static bool fits(struct tr_dtype a, struct tr_dtype b) {
+  bool numbers = (tr_kind_is_number(a.kind) || a.kind == TR_BOOL) && (tr_kind_is_number(b.kind) || b.kind == TR_BOOL);
+  return numbers || tr_dtype_eq(a, b);
+}
+
+enum tr_status tr_fragment_check(const struct tr_rel *like, int n_cols, const struct tr_frame *f, const bool *need,
+                                 struct tr_error *err) {
+  bool ok = f->n_cols >= n_cols;
+  for (int i = 0; ok && i < n_cols; i++) {
+    if (f->cols[i]) ok = fits(f->cols[i]->dtype, like->cols[i].dtype);
+    else ok = !need || !need[i];
+  }
+  return ok ? TR_OK : tr_fail(err, TR_EXC_VALUE, "fragment: columns of another node");
+}
+
 enum tr_status tr_fragment_leaf(const struct tr_rel *like, struct tr_frame *f, bool ordinal, struct tr_rel **out,
                                 struct tr_error *err) {
   int n = like->n_cols + ordinal;
   if (f->n_cols != n) return tr_fail(err, TR_EXC_VALUE, "%d columns where %d were expected", f->n_cols, n);
+  TR_TRY(tr_fragment_check(like, like->n_cols, f, NULL, err));
+  if (ordinal && (!f->cols[n - 1] || f->cols[n - 1]->dtype.kind != TR_I64))
+    return tr_fail(err, TR_EXC_VALUE, "rows without ordinals");
   struct tr_rel_col *cols = calloc((size_t)n + 1, sizeof *cols);
   if (!cols) return tr_fail_memory(err, sizeof *cols * (size_t)n);
   memcpy(cols, like->cols, sizeof *cols * (size_t)like->n_cols);
@@ -38,11 +57,14 @@ static int32_t number_of(const struct tr_task_plan *p, const struct tr_rel *r) {
   return -1;
 }
 
-static enum tr_status read_leaf(const struct builder *b, const struct tr_stage_input *in, int32_t part,
-                                struct tr_rel **out, struct tr_error *err) {
+/* `of` is what the edge must hold: rows of that node. */
+static enum tr_status read_leaf(const struct builder *b, const struct tr_stage_input *in, const struct tr_rel *of,
+                                int32_t part, struct tr_rel **out, struct tr_error *err) {
   struct tr_frame *frame;
+  if (b->f->plan->nodes[in->node] != of) return tr_fail(err, TR_EXC_VALUE, "fragment: an edge to another node");
   TR_TRY(b->f->read_input(b->f->arg, in, part, &frame, err));
-  enum tr_status st = tr_fragment_leaf(b->f->plan->nodes[in->node], frame, false, out, err);
+  enum tr_status st = tr_fragment_check(of, of->n_cols, frame, b->f->plan->need[in->node], err);
+  if (st == TR_OK) st = tr_fragment_leaf(of, frame, false, out, err);
   tr_frame_unref(frame);
   return st;
 }
@@ -87,8 +109,8 @@ static enum tr_status remake_project(const struct builder *b, const struct tr_re
       exprs[i] = tr_expr_ref(r->exprs[i]);
       continue;
     }
-    struct tr_expr_params p = {.params = {e->params[0] + b->f->at.offset * e->params[1], e->params[1]},
-                               .dtype = e->dtype};
+    uint64_t start = (uint64_t)e->params[0] + (uint64_t)b->f->at.offset * (uint64_t)e->params[1];
+    struct tr_expr_params p = {.params = {(int64_t)start, e->params[1]}, .dtype = e->dtype};
     TR_GOTO(st, tr_expr_make(TR_OP_ROW_NUMBER, NULL, 0, &p, &exprs[i], err));
   }
   st = tr_rel_remake(r, &in, exprs, out, err);
@@ -117,7 +139,7 @@ static enum tr_status build_input(struct builder *b, int32_t no, int32_t k, int3
   const struct tr_stage_input *in = input_at(b->f->stage, no, k);
   const struct tr_rel *r = b->f->plan->nodes[no];
   if (!tr_opt_runs_input(r, b->f->plan->need[no], k)) return build_nothing(r->inputs[k], out, err);
-  if (in) return read_leaf(b, in, part, out, err);
+  if (in) return read_leaf(b, in, r->inputs[k], part, out, err);
   int32_t below = number_of(b->f->plan, r->inputs[k]);
   return build(b, below, part, out, err);
 }
@@ -125,6 +147,9 @@ static enum tr_status build_input(struct builder *b, int32_t no, int32_t k, int3
 /* Of a CONCAT that is cut into branches, this task's. */
 static enum tr_status build_branch(struct builder *b, const struct tr_stage_branches *at, int32_t part,
                                    struct tr_rel **out, struct tr_error *err) {
+  const struct tr_rel *r = b->f->plan->nodes[at->node];
+  if (r->kind != TR_REL_CONCAT || at->n != r->n_inputs)
+    return tr_fail(err, TR_EXC_VALUE, "fragment: branches of another node");
   for (int32_t k = 0; k < at->n; k++) {
     if (part < at->tasks[k]) return build_input(b, at->node, k, part, out, err);
     part -= at->tasks[k];
@@ -197,6 +222,8 @@ static struct tr_rel_options local_end(struct tr_rel_options o) {
 static enum tr_status build_top(struct builder *b, struct tr_rel **out, struct tr_error *err) {
   int32_t no = b->f->stage->node;
   struct tr_rel *r = b->f->plan->nodes[no], *in;
+  if (r->kind != TR_REL_SLICE && r->kind != TR_REL_SORT)
+    return tr_fail(err, TR_EXC_VALUE, "fragment: no top of %s", tr_rel_kind_name((enum tr_rel_kind)r->kind));
   TR_TRY(build_input(b, no, 0, b->f->task, &in, err));
   enum tr_status st = r->kind == TR_REL_SLICE ? remake_slice(r, in, local_end(r->opt), out, err)
                                               : tr_rel_remake(r, &in, NULL, out, err);
@@ -212,7 +239,16 @@ enum tr_status tr_fragment_run(struct tr_ctx *ctx, const struct tr_fragment *f, 
   struct builder b;
   struct tr_rel *root = NULL;
   *out = NULL;
-  if (whole) return f->read_input(f->arg, whole, f->task, out, err);
+  if (whole) {
+    if (whole->node != no) return tr_fail(err, TR_EXC_VALUE, "fragment: an edge to another node");
+    TR_TRY(f->read_input(f->arg, whole, f->task, out, err));
+    enum tr_status same =
+        tr_fragment_check(f->plan->nodes[no], f->plan->nodes[no]->n_cols, *out, f->plan->need[no], err);
+    if (same == TR_OK) return TR_OK;
+    tr_frame_unref(*out);
+    *out = NULL;
+    return same;
+  }
   TR_TRY(begin(f, &b, err));
   enum tr_status st = s->role == TR_STAGE_TOP ? build_top(&b, &root, err) : build(&b, no, f->task, &root, err);
   if (s->role == TR_STAGE_TOP && st == TR_OK) no = number_of(f->plan, f->plan->nodes[no]->inputs[0]);
@@ -292,6 +328,10 @@ enum tr_status tr_fragment_run_keyed(struct tr_ctx *ctx, struct tr_rel *r, const
   int n = 0;
   enum tr_status st = TR_OK;
   *out = NULL;
+  bool known = r->kind == TR_REL_AGGREGATE || r->kind == TR_REL_WINDOW || r->kind == TR_REL_GROUP_HEAD ||
+               r->kind == TR_REL_DISTINCT || r->kind == TR_REL_JOIN;
+  if (!known || has_ordinal[0] == has_ordinal[1])
+    return tr_fail(err, TR_EXC_VALUE, "fragment: ordinals of another node");
   for (int k = 0; k < r->n_inputs; k++)
     TR_GOTO(st, tr_fragment_leaf(r->inputs[k], in[k], has_ordinal[k], &leaves[k], err));
   if (r->kind == TR_REL_AGGREGATE) TR_GOTO(st, aggregate_with_ordinal(r, leaves[0], &made, err));

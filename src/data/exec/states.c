@@ -325,13 +325,40 @@ done:
   return st;
 }
 
+static bool is_kind(const struct tr_array *a, enum tr_kind kind) { return a && a->dtype.kind == kind; }
+
+/* The states that an item is made from are there, in the dtypes that tr_states_make gives them. */
+static bool has_states(const struct tr_item *it, struct tr_array *const *c) {
+  bool counts = it->fn == TR_AGG_SIZE || it->fn == TR_AGG_COUNT, mean = it->fn == TR_AGG_MEAN;
+  bool truth = it->fn == TR_AGG_ANY || it->fn == TR_AGG_ALL;
+  bool summed = it->fn == TR_AGG_SUM || it->fn == TR_AGG_PROD;
+  bool ok = c[0] && (!c[3] || is_kind(c[3], TR_I64)) && (!c[4] || (c[3] && is_kind(c[4], TR_I64)));
+  if (counts) ok = ok && is_kind(c[0], TR_I64);
+  if (mean || is_moment(it->fn)) ok = ok && is_kind(c[0], TR_F64) && is_kind(c[1], TR_I64);
+  if (is_moment(it->fn)) ok = ok && is_kind(c[2], TR_F64);
+  if (truth) ok = ok && is_kind(c[0], TR_BOOL);
+  if (summed) ok = ok && (is_kind(c[0], TR_I64) || is_kind(c[0], TR_U64) || is_kind(c[0], TR_F64));
+  return ok;
+}
+
+static enum tr_status check_states(const struct tr_rel *r, const bool *need, const struct tr_frame *states,
+                                   bool ordinals, struct tr_error *err) {
+  bool ok = states->n_cols == r->n_keys + r->n_items * TR_STATES_OF_ITEM + ordinals;
+  if (ok) TR_TRY(tr_fragment_check(r, r->n_keys, states, NULL, err));
+  for (int i = 0; ok && i < r->n_keys; i++) ok = states->cols[i] != NULL;
+  for (int i = 0; ok && i < r->n_items; i++)
+    if (need[r->n_keys + i]) ok = has_states(&r->items[i], states->cols + r->n_keys + i * TR_STATES_OF_ITEM);
+  if (ok && ordinals) ok = is_kind(states->cols[states->n_cols - 1], TR_I64);
+  return ok ? TR_OK : tr_fail(err, TR_EXC_VALUE, "states of another aggregate");
+}
+
 enum tr_status tr_states_finish(struct tr_ctx *ctx, struct tr_rel *r, const bool *need, const struct tr_frame *states,
                                 bool ordinals, struct tr_frame **out, struct tr_error *err) {
   struct tr_groups g = {0};
   *out = NULL;
+  if (r->kind != TR_REL_AGGREGATE) return tr_fail(err, TR_EXC_VALUE, "fragment: states of no aggregate");
   if (!states) return of_no_rows(ctx, r, need, out, err);
-  if (states->n_cols != r->n_keys + r->n_items * TR_STATES_OF_ITEM + ordinals)
-    return tr_fail(err, TR_EXC_VALUE, "states of another aggregate");
+  TR_TRY(check_states(r, need, states, ordinals, err));
   int n_cols = r->n_cols + 1;
   struct tr_array **cols = calloc((size_t)n_cols, sizeof *cols);
   enum tr_status st;

@@ -117,7 +117,9 @@ static enum tr_status parse_task(const json_t *o, struct run *r, struct tr_error
   if (!r->stage.positions) return TR_OK;
   TR_TRY(number(o, "row_offset", 0, &r->at.offset, err));
   TR_TRY(number(o, "rows", 0, &r->at.rows, err));
-  return number(o, "total_rows", 0, &r->at.total, err);
+  TR_TRY(number(o, "total_rows", 0, &r->at.total, err));
+  bool ok = r->at.offset <= r->at.total && r->at.rows <= r->at.total - r->at.offset && r->at.total <= INT64_MAX / 4;
+  return ok ? TR_OK : tr_fail(err, TR_EXC_VALUE, "task: rows beyond all rows");
 }
 
 /* ---- reading */
@@ -146,7 +148,10 @@ static enum tr_status read_positions(const struct run *r, const struct tr_stage_
     TR_GOTO(st, tr_fail(err, TR_EXC_RUNTIME, "plan node ZIP: inputs of %lld and %lld rows", (long long)r->at.total,
                         (long long)row));
   TR_GOTO(st, tr_exchange_join(r->env->ctx, list.frames, list.n, &all, err));
-  st = tr_exchange_slice(all, r->at.rows ? r->at.offset - first : 0, r->at.rows, out, err);
+  int64_t begin = r->at.rows ? r->at.offset - first : 0;
+  if (!all || begin < 0 || begin + r->at.rows > all->n_rows)
+    TR_GOTO(st, tr_fail(err, TR_EXC_VALUE, "stage %d wrote other rows than it says", in->stage));
+  st = tr_exchange_slice(all, begin, r->at.rows, out, err);
 done:
   tr_frame_unref(all);
   tr_frames_drop(&list);
@@ -245,6 +250,11 @@ static enum tr_status run_keyed(struct run *r, struct tr_frame **out, struct tr_
     if (!input) TR_GOTO(st, tr_fail(err, TR_EXC_VALUE, "fragment: input %d is missing", k));
     TR_GOTO(st, read_raw(r, input, r->task, &in[k], err));
     if (!in[k]) TR_GOTO(st, tr_fail(err, TR_EXC_VALUE, "stage %d wrote nothing", input->stage));
+    bool is_states = input->holds == TR_HOLDS_STATES;
+    const struct tr_rel *holds = r->plan->nodes[input->node];
+    if (holds != (is_states ? node : node->inputs[k]))
+      TR_GOTO(st, tr_fail(err, TR_EXC_VALUE, "fragment: an edge to another node"));
+    if (!is_states) TR_GOTO(st, tr_fragment_check(holds, holds->n_cols, in[k], r->plan->need[input->node], err));
     has_ordinal[k] = input->holds == TR_HOLDS_ORDINALS;
     states |= input->holds == TR_HOLDS_STATES;
   }
@@ -292,6 +302,13 @@ static enum tr_status find_keys(const struct run *r, struct tr_frame *f, bool st
   bool join = node->kind == TR_REL_JOIN, all = node->kind == TR_REL_SORT || node->kind == TR_REL_DISTINCT;
   int n = all ? node->n_exprs : node->n_keys, first = join && r->stage.key_side ? node->n_keys : 0;
   *keys = (struct tr_exchange_keys){.n = n};
+  int32_t from = states ? r->stage.key_node : -1; /* the node whose rows or states go out */
+  if (!states && node->n_inputs > r->stage.key_side)
+    for (int32_t i = 0; i < r->stage.key_node; i++)
+      if (r->plan->nodes[i] == node->inputs[r->stage.key_side]) from = i;
+  if (f && from != r->stage.node) return tr_fail(err, TR_EXC_VALUE, "fragment: keys of another node");
+  if (f && !states)
+    TR_TRY(tr_fragment_check(r->plan->nodes[from], r->plan->nodes[from]->n_cols, f, r->plan->need[from], err));
   if (node->kind == TR_REL_SORT) {
     keys->descending = node->descending;
     keys->na_first = node->opt.na_first;
@@ -319,6 +336,11 @@ static enum tr_status run_bounds(struct run *r, struct tr_frame **out, struct tr
   if (!in) return tr_fail(err, TR_EXC_VALUE, "fragment: input 0 is missing");
   TR_TRY(find_keys(r, NULL, false, &order, err));
   TR_TRY(read_raw(r, in, r->task, &samples, err));
+  for (int i = 0; samples && i < order.n; i++)
+    if (samples->n_cols != order.n || !samples->cols[i]) {
+      tr_frame_unref(samples);
+      return tr_fail(err, TR_EXC_VALUE, "samples of other keys");
+    }
   enum tr_status st = tr_exchange_bounds(r->env->ctx, &order, samples, r->stage.parts, out, err);
   tr_frame_unref(samples);
   return st;

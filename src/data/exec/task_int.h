@@ -97,6 +97,10 @@ TR_MUST_USE enum tr_status tr_fragment_run_below(struct tr_ctx *ctx, const struc
 TR_MUST_USE enum tr_status tr_fragment_run_keyed(struct tr_ctx *ctx, struct tr_rel *r, const bool *need,
                                                  struct tr_frame *const *in, const bool *has_ordinal,
                                                  struct tr_frame **out, struct tr_error *err);
+/* Whether the first n_cols columns of f can be those of `like`, and the needed ones (NULL = any) are there: what is
+ * read is as another task wrote it, and the fragment may name the wrong one. */
+TR_MUST_USE enum tr_status tr_fragment_check(const struct tr_rel *like, int n_cols, const struct tr_frame *f,
+                                             const bool *need, struct tr_error *err);
 /* A FRAME leaf (takes nothing) with the columns of `like`, and one more for an ordinal. */
 TR_MUST_USE enum tr_status tr_fragment_leaf(const struct tr_rel *like, struct tr_frame *f, bool ordinal,
                                             struct tr_rel **out, struct tr_error *err);
