@@ -38,6 +38,14 @@ def table() -> pd.DataFrame:
     return frame
 
 
+def beside_a_filter(d: Any) -> Any:
+    """The quotient's dtype depends on values: it is a frame that is read by the positions of the filtered rows."""
+    part = d[d.v.notna()]
+    part = part.assign(q=part.n // part.k)
+    joined = part.merge(d[["k"]].head(1).assign(w=1.5), on="k")
+    return joined.groupby("s").agg(a=("q", "max"), b=("w", "sum"), c=("n", "nunique"))
+
+
 CASES: dict[str, Callable[[Any], Any]] = {
     "filter and project": lambda d: d[d.v > 0].assign(w=lambda x: x.v * 2 + x.k),
     "whole-column sum": lambda d: d.v.sum(),
@@ -63,6 +71,7 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "left join that lacks rows": lambda d: d.merge(d[d.k > 2][["k", "n"]].drop_duplicates("k"), on="k", how="left"),
     "right join": lambda d: d[d.k > 1][["s", "v"]].merge(d[["s", "n"]], on="s", how="right"),
     "outer join": lambda d: d[d.k > 1][["k", "v"]].merge(d[d.k < 4][["k", "n"]], on="k", how="outer"),
+    "a computed column beside a filter, joined and grouped": lambda d: beside_a_filter(d),
     "whole-column running sum": lambda d: d.v.cumsum(),
     "shift": lambda d: d.n.shift(3),
     "row labels behind a filter": lambda d: d[d.v > 0].reset_index(drop=True),

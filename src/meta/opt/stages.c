@@ -42,7 +42,11 @@ static enum tr_status add_edge(struct tr_cut *c, struct tr_stage_input in, struc
 
 enum tr_status tr_cut_attach(struct tr_cut *c, const struct tr_open *o, int32_t of, int32_t input,
                              struct tr_open *into) {
-  into->positions |= o->positions;
+  if (o->positions && !into->positions) {
+    into->positions = true;
+    into->base_source = o->base_source;
+    into->base_stage = o->base_stage;
+  }
   if (o->is_leaf) {
     struct tr_stage_input in = o->leaf.in;
     in.of = of;
