@@ -76,6 +76,14 @@ def _split(url: str) -> tuple[str, str]:
     return f"{scheme}://{root}", key
 
 
+_known: dict[str, dict[str, str]] = {}
+
+
+def known_options(url: str) -> dict[str, str]:
+    """Give the engine's options that the bucket of a URL was last opened with, for workers that read the same."""
+    return _known.get(_split(url)[0], {})
+
+
 class Stores:
     """The stores of one call: one per bucket, with the call's storage options."""
 
@@ -87,7 +95,9 @@ class Stores:
         """Give the place of one object; it need not be there."""
         root, key = _split(url)
         if root not in self.open:
-            self.open[root] = _engine.Store(root, engine_options(url, self.options))
+            options = engine_options(url, self.options)
+            self.open[root] = _engine.Store(root, options)
+            _known[root] = options
         return Place(key, self.open[root], url)
 
     def files(self, url: str, suffixes: tuple[str, ...]) -> list[Place]:

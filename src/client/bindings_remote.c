@@ -32,7 +32,7 @@ static PyObject *encode_block(PyObject *self, PyObject *args) {
   return result;
 }
 
-/* (path, [rows of each row group]) of one file. */
+/* (path or URL, bytes, etag, whether the path still leads to it, [rows of each row group]) of one file. */
 static PyObject *describe(const struct tr_parquet_file *f) {
   PyObject *rows = PyList_New(f->n_row_groups);
   for (int i = 0; rows && i < f->n_row_groups; i++) {
@@ -40,15 +40,23 @@ static PyObject *describe(const struct tr_parquet_file *f) {
     if (n) PyList_SET_ITEM(rows, i, n);
     else Py_CLEAR(rows);
   }
-  return rows ? Py_BuildValue("sN", f->path, rows) : NULL;
+  return rows ? Py_BuildValue("sLsON", f->path, (long long)tr_parquet_size(f), tr_parquet_etag(f),
+                              tr_parquet_in_place(f) ? Py_True : Py_False, rows)
+              : NULL;
+}
+
+/* The files of a PARQUET node; NULL with an exception set. */
+static const struct tr_parquet_source *parquet_arg(PyObject *arg) {
+  if (PyObject_TypeCheck(arg, &tr_client_rel_type) && ((struct tr_py_rel *)arg)->r->kind == TR_REL_PARQUET)
+    return ((struct tr_py_rel *)arg)->r->source;
+  PyErr_SetString(PyExc_ValueError, "not a PARQUET");
+  return NULL;
 }
 
 static PyObject *parquet_objects(PyObject *self, PyObject *arg) {
   (void)self;
-  if (!PyObject_TypeCheck(arg, &tr_client_rel_type) || ((struct tr_py_rel *)arg)->r->kind != TR_REL_PARQUET)
-    return PyErr_Format(PyExc_ValueError, "parquet_objects(a PARQUET)");
-  const struct tr_parquet_source *s = ((struct tr_py_rel *)arg)->r->source;
-  PyObject *list = PyList_New(s->n_files);
+  const struct tr_parquet_source *s = parquet_arg(arg);
+  PyObject *list = s ? PyList_New(s->n_files) : NULL;
   struct tr_error err;
   for (int i = 0; list && i < s->n_files; i++) {
     enum tr_status st = tr_parquet_unchanged(s->files[i], &err);
@@ -57,6 +65,26 @@ static PyObject *parquet_objects(PyObject *self, PyObject *arg) {
     else Py_CLEAR(list);
   }
   return list;
+}
+
+static PyObject *parquet_bytes(PyObject *self, PyObject *args) {
+  PyObject *rel;
+  int i;
+  (void)self;
+  if (!PyArg_ParseTuple(args, "Oi", &rel, &i)) return NULL;
+  const struct tr_parquet_source *s = parquet_arg(rel);
+  if (!s) return NULL;
+  if (i < 0 || i >= s->n_files) return PyErr_Format(PyExc_IndexError, "file %d of %d", i, s->n_files);
+  const struct tr_parquet_file *f = s->files[i];
+  PyObject *out = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)tr_parquet_size(f));
+  if (!out) return NULL;
+  struct tr_error err;
+  enum tr_status st;
+  char *to = PyBytes_AS_STRING(out);
+  Py_BEGIN_ALLOW_THREADS st = tr_parquet_bytes(f, 0, to, (size_t)tr_parquet_size(f), &err);
+  Py_END_ALLOW_THREADS if (st == TR_OK) return out;
+  Py_DECREF(out);
+  return tr_client_raise(st, &err);
 }
 
 static PyObject *read_result(PyObject *self, PyObject *args) {
@@ -81,8 +109,10 @@ PyMethodDef tr_client_remote_functions[] = {
      "its "
      "pieces."},
     {"parquet_objects", parquet_objects, METH_O,
-     "parquet_objects(rel)\n\n(path or URL, [rows per row group]) of each file of a PARQUET node; an error when one is "
-     "not what it was."},
+     "parquet_objects(rel)\n\n(path or URL, bytes, etag, whether the path still leads to it, [rows per row group]) of "
+     "each file of a PARQUET node; an error when one is not what it was."},
+    {"parquet_bytes", parquet_bytes, METH_VARARGS,
+     "parquet_bytes(rel, i)\n\nThe whole of file i of a PARQUET node, as it was opened."},
     {"read_result", read_result, METH_VARARGS,
      "read_result(store, query, stage, n_tasks)\n\nThe rows that the last stage of a query wrote, as a Frame."},
     {NULL, NULL, 0, NULL}};

@@ -95,6 +95,7 @@ def test_a_post_that_may_have_arrived_is_not_repeated(api: Api) -> None:
     with pytest.raises(ConnectionLost, match="broke during POST /v1/queries"):
         api.post("/v1/queries", {})
     assert len(Scripted.seen) == 1
+    assert api.post("/v1/queries", {}, again=True) == {}
 
 
 def test_nobody_there_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

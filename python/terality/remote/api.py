@@ -91,15 +91,18 @@ class Api:
             path += "?" + urlencode({name: value for name, value in query.items() if value is not None})
         return self._patient("GET", path, None, self._timeout + (wait_ms or 0) / 1000)
 
-    def post(self, path: str, body: Any) -> Any:
-        """POST a JSON body once; a scheduler that is away before anything was sent is waited for."""
-        return self._patient("POST", path, body, self._timeout)
+    def post(self, path: str, body: Any, *, again: bool = False) -> Any:
+        """POST a JSON body once; a scheduler that is away before anything was sent is waited for.
+
+        With `again` it is also repeated when the connection broke in the middle, so that it may arrive twice.
+        """
+        return self._patient("POST", path, body, self._timeout, again)
 
     def delete(self, path: str) -> Any:
         """DELETE a path (idempotent, repeated like GET)."""
         return self._patient("DELETE", path, None, self._timeout)
 
-    def _patient(self, method: str, path: str, body: Any, timeout: float) -> Any:
+    def _patient(self, method: str, path: str, body: Any, timeout: float, again: bool = True) -> Any:
         end = time.monotonic() + _PATIENCE_SECONDS
         pause = 0.05
         while True:
@@ -108,11 +111,11 @@ class Api:
             except _NotSent as fault:
                 lost = fault
             except (OSError, http.client.HTTPException) as fault:
-                if method == "POST":
+                if not again:
                     raise ConnectionLost(f"{self.url}: the connection broke during {method} {path}: {fault}") from fault
                 lost = fault  # type: ignore[assignment]
             except ApiError as fault:
-                if fault.status != 503 or method == "POST":
+                if fault.status != 503 or not again:
                     raise
                 lost = fault  # type: ignore[assignment]
             if time.monotonic() + pause > end:

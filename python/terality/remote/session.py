@@ -13,13 +13,15 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 import threading
 import time
 from typing import Any
 
 import pandas as pd
 
-from .. import _engine
+from .. import _engine, settings
+from ..stores import is_remote, known_options
 from .api import Api, ApiError
 from .profiles import Profile
 from .progress import Progress
@@ -65,13 +67,22 @@ class Session:
         self._audit_lock = threading.Lock()
         self._sender = f"client-{secrets.token_hex(6)}"
         self._api = Api(profile.url, profile.api_key)
-        self._api.get("/v1/deployments")  # a wrong key or a wrong version is told here
+        self.deployment = self._find_deployment()  # a wrong key or a wrong version is told here too
         self._store = _engine.Store(profile.store, storage_options or {})
         self._key = self._deployment_key()
         self._local_store = "://" not in profile.store or profile.store.startswith("file://")
 
     def __repr__(self) -> str:
         return f"Session({self.profile.url!r}, deployment={self.profile.deployment!r}, store={self.profile.store!r})"
+
+    def _find_deployment(self) -> str:
+        """Give the id of the deployment that the profile names."""
+        found = self._api.get("/v1/deployments")["deployments"]
+        for deployment in found:
+            if self.profile.deployment in (deployment["id"], deployment["name"]):
+                return str(deployment["id"])
+        names = ", ".join(str(deployment["name"]) for deployment in found) or "none"
+        raise ValueError(f"no deployment {self.profile.deployment!r} at {self.profile.url}: the account has {names}")
 
     # ---- a query
 
@@ -95,7 +106,7 @@ class Session:
         described = [self._source(source) for source in sources]
         manifest = self._put_manifest([entry for _, entry in described])
         body = {
-            "deployment": self.profile.deployment,
+            "deployment": self.deployment,
             "plan": json.loads(_engine.seal_plan(text, self._key)),
             "manifest": manifest,
             "sources": [seen for seen, _ in described],
@@ -103,7 +114,7 @@ class Session:
         if self.options:
             body["options"] = self.options
         self._note("POST", "/v1/queries", body)
-        query = self._api.post("/v1/queries", body)["query"]
+        query = self._api.post("/v1/queries", body, again=True)["query"]
         self.queries += 1
         try:
             state = self._wait(query)
@@ -113,9 +124,17 @@ class Session:
         finally:
             self.write_audit()
         if state["state"] != "done":
-            raise self._failure(query, state)
+            failure = self._failure(query, state)
+            if not isinstance(failure, NotImplementedError):
+                raise failure
+            self._announce(f"query {query} meets what only pandas can do ({failure}); it runs in this process")
+            return rel.run_here(need)
         frame = _engine.read_result(self._store, query, len(state["stages"]) - 1, len(state["result"]))
         return rel.attach(need, frame)
+
+    def _announce(self, text: str) -> None:
+        if not settings.current.quiet:
+            print(f"terality: {text}", file=sys.stderr)
 
     def _belongs_here(self, plan: Any, sources: tuple[Any, ...]) -> bool:
         """Nothing to compute, or so little over frames in memory that sending it away would take longer."""
@@ -168,25 +187,31 @@ class Session:
         objects = []
         rows: list[int] = []
         total = 0
-        for url, row_groups in _engine.parquet_objects(rel):
+        options: dict[str, str] = {}
+        for i, (url, size, etag, in_place, row_groups) in enumerate(_engine.parquet_objects(rel)):
             rows += row_groups
-            where = url if "://" in url else self._local_file(url)
-            size, etag = _engine.stat_object(where)
             total += size
-            objects.append({"url": where, "size": size, "etag": etag})
-        seen = {"kind": "parquet", "rows": rows or [0], "bytes": total}
-        return seen, {"kind": "parquet", "objects": objects}
+            if is_remote(url):
+                options = known_options(url)
+            else:
+                url = self._local_file(rel, i, url, in_place)
+                size, etag = _engine.stat_object(url)
+            objects.append({"url": url, "size": size, "etag": etag})
+        entry: dict[str, Any] = {"kind": "parquet", "objects": objects}
+        if options:
+            entry["storage_options"] = _engine.seal_bytes(json.dumps(options, sort_keys=True).encode(), self._key)
+        return {"kind": "parquet", "rows": rows or [0], "bytes": total}, entry
 
-    def _local_file(self, path: str) -> str:
-        """A file of this machine: workers of a folder read it in place, others get a copy in the bucket, once."""
-        path = os.path.abspath(path)
-        if self._local_store:
-            return path
-        digest = hashlib.sha256()
-        with open(path, "rb") as file:
-            content = file.read()
-        digest.update(content)
-        key = f"uploads/{digest.hexdigest()}"
+    def _local_file(self, rel: Any, i: int, path: str, in_place: bool) -> str:
+        """Give where workers find a file of this machine.
+
+        Workers of a folder read it in place, as long as the path leads to what was opened; otherwise a copy goes into
+        the bucket, once per content.
+        """
+        if self._local_store and in_place:
+            return os.path.abspath(path)
+        content = _engine.parquet_bytes(rel, i)
+        key = f"uploads/{hashlib.sha256(content).hexdigest()}"
         self._store.put_if_absent(key, content)
         return f"{self.profile.store.rstrip('/')}/{key}"
 
@@ -206,7 +231,7 @@ class Session:
 
     def _deployment_key(self) -> bytes:
         """Give the key of sealing: made by the first client of a deployment, in the bucket only."""
-        name = f"keys/{self.profile.deployment}"
+        name = f"keys/{self.deployment}"
         try:
             key: bytes = self._store.get(name)
         except FileNotFoundError:

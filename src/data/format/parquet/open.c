@@ -170,6 +170,21 @@ enum tr_status tr_parquet_unchanged(struct tr_parquet_file *f, struct tr_error *
   return TR_OK;
 }
 
+bool tr_parquet_in_place(const struct tr_parquet_file *f) {
+  struct stat open_one, there;
+  if (f->internal->store) return true;
+  return fstat(f->internal->fd, &open_one) == 0 && stat(f->path, &there) == 0 && open_one.st_dev == there.st_dev &&
+         open_one.st_ino == there.st_ino;
+}
+
+int64_t tr_parquet_size(const struct tr_parquet_file *f) { return f->internal->size; }
+const char *tr_parquet_etag(const struct tr_parquet_file *f) { return f->internal->store ? f->internal->etag : ""; }
+
+enum tr_status tr_parquet_bytes(const struct tr_parquet_file *f, int64_t offset, void *to, size_t n,
+                                struct tr_error *err) {
+  return pq_pread(f, offset, to, n, err);
+}
+
 void tr_parquet_close(struct tr_parquet_file *f) {
   if (!f) return;
   struct tr_parquet_file_int *in = f->internal;

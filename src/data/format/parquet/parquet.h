@@ -57,6 +57,14 @@ TR_MUST_USE enum tr_status tr_parquet_open_objects(struct tr_store *const *store
                                                    struct tr_error *err);
 /* TR_EXC_OS or TR_EXC_VALUE when the file under the path was changed in place (size or mtime differ) since open. */
 TR_MUST_USE enum tr_status tr_parquet_unchanged(struct tr_parquet_file *f, struct tr_error *err);
+/* Whether the path still leads to the file that is open; always true of objects of stores. */
+bool tr_parquet_in_place(const struct tr_parquet_file *f);
+/* Size in bytes, and the etag of an object of a store ("" of a file); borrowed. */
+int64_t tr_parquet_size(const struct tr_parquet_file *f);
+const char *tr_parquet_etag(const struct tr_parquet_file *f);
+/* Bytes [offset, offset + n) of what is open. */
+TR_MUST_USE enum tr_status tr_parquet_bytes(const struct tr_parquet_file *f, int64_t offset, void *to, size_t n,
+                                            struct tr_error *err);
 void tr_parquet_close(struct tr_parquet_file *f);
 /* Why reading column `col` of these files together ends in TR_UNSUPPORTED, as far as footers tell; NULL = nothing.
  * Borrowed from the files. The files have as many columns. */
