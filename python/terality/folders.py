@@ -72,7 +72,7 @@ def to_csv_folder(
     storage_options: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> None:
-    """Write the rows, in order, to several CSV files: as ``to_parquet_folder``, ``**kwargs`` of ``DataFrame.to_csv``."""
+    """Write the rows, in order, to several CSV files: as ``to_parquet_folder``; ``kwargs`` of ``DataFrame.to_csv``."""
     sizes = (num_files, num_rows_per_file, in_memory_file_size)
     _write(self, "to_csv", ".csv", path, sizes, with_leading_zeros, storage_options, kwargs)
 

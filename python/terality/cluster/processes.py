@@ -100,7 +100,9 @@ class LocalCluster:
         environment = worker_environment(self.url, self.token, self.store)
         environment["TERALITY_THREADS"] = str(self._cores)
         command = [str(daemons.path("terality-worker")), "--die-with-parent"]
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+        )
         self.workers.append(process)
         return process
 
