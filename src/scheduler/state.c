@@ -17,7 +17,7 @@ const struct tr_state_options tr_state_options_default = {.lease_ms = 15000,
                                                           .max_workers = 10000};
 
 /* How many reloads one written epoch allows, and how many attempts lie between two. */
-enum { EPOCH_RELOADS = 1000, EPOCH_ATTEMPTS = 1000, SWEEP_MS = 5000 };
+enum { EPOCH_RELOADS = 20, EPOCH_ATTEMPTS = 1000, SWEEP_MS = 5000 };
 
 bool tr_fault_set(struct tr_fault *fault, int status, const char *code, const char *text, ...) {
   va_list args;

@@ -1,0 +1,70 @@
+#include "base/mem.h"
+#include "net/url.h"
+#include "worker/worker.h"
+#include <stdio.h>
+#include <string.h>
+
+#define API_VERSION "1"
+
+enum tr_status tr_link_open(const struct tr_worker_settings *settings, struct tr_link *out, struct tr_error *err) {
+  struct tr_http_options options = {.ca_file = *settings->ca_file ? settings->ca_file : NULL};
+  struct tr_url url;
+  *out = (struct tr_link){.settings = settings};
+  TR_TRY(tr_url_parse(settings->scheduler, &url, err));
+  if (strncmp(settings->scheduler, "http://", 7) == 0 && !tr_url_is_loopback(&url))
+    return tr_fail(err, TR_EXC_VALUE, "TERALITY_SCHEDULER %s: without TLS only a loopback address is talked to",
+                   settings->scheduler);
+  snprintf(out->authorization, sizeof out->authorization, "Bearer %s", settings->token);
+  return tr_http_new(&options, &out->http, err);
+}
+
+void tr_link_close(struct tr_link *link) {
+  tr_http_free(link->http);
+  tr_crypto_wipe(link->authorization, sizeof link->authorization);
+}
+
+/* What the scheduler says of a refusal. */
+static void explain(const json_t *reply, int status, struct tr_error *err) {
+  const json_t *error = json_object_get(reply, "error");
+  const char *code = json_string_value(json_object_get(error, "code"));
+  const char *message = json_string_value(json_object_get(error, "message"));
+  const char *id = json_string_value(json_object_get(error, "request_id"));
+  enum tr_status st = tr_fail(err, TR_EXC_RUNTIME, "the scheduler says %d %s: %s (request %s)", status,
+                              code ? code : "", message ? message : "", id ? id : "unknown");
+  (void)st;
+}
+
+enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const char *body, int64_t deadline_ms,
+                                  struct tr_ctx *ctx, int *status, json_t **reply, struct tr_error *err) {
+  char url[1024];
+  struct tr_http_reply answer = {0};
+  const struct tr_http_header headers[] = {{"Authorization", link->authorization},
+                                           {"Terality-Version", API_VERSION},
+                                           {"Content-Type", "application/json"}};
+  snprintf(url, sizeof url, "%s%s", link->settings->scheduler, path);
+  struct tr_http_request request = {.method = body ? "POST" : "GET",
+                                    .url = url,
+                                    .headers = headers,
+                                    .n_headers = body ? 3 : 2,
+                                    .body = body,
+                                    .body_bytes = body ? strlen(body) : 0,
+                                    .deadline_ms = deadline_ms,
+                                    .user_agent = "terality-worker"};
+  *reply = NULL;
+  *status = 0;
+  enum tr_status st = tr_http_call(link->http, &request, ctx, &answer, err);
+  enum tr_link_outcome outcome = TR_LINK_AGAIN;
+  if (st == TR_OK) {
+    *status = answer.status;
+    *reply = json_loadb((const char *)answer.body, answer.body_bytes, JSON_REJECT_DUPLICATES, NULL);
+    bool good = answer.status / 100 == 2 && *reply;
+    outcome = good ? TR_LINK_OK : answer.status / 100 == 4 && answer.status != 429 ? TR_LINK_REFUSED : TR_LINK_AGAIN;
+    if (!good) explain(*reply, answer.status, err);
+  }
+  if (outcome != TR_LINK_OK) {
+    json_decref(*reply);
+    *reply = NULL;
+  }
+  tr_http_reply_free(&answer);
+  return outcome;
+}

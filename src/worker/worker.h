@@ -1,0 +1,79 @@
+/* The worker: asks the scheduler for tasks, runs them (data/exec/task.h) against the deployment's store, reports.
+ *
+ * Two threads. The talker owns the conversation with the scheduler: one call reports what is done, renews what runs and
+ * asks for more; with nothing to do it is a long poll. The runner runs one task after another with all cores. A task or
+ * two are held ahead, so that the cores do not wait for the network.
+ *
+ * Nothing of data leaves but into the store. What a report says of an error is its class and its sealed text.
+ */
+#pragma once
+#include "base/pool.h"
+#include "data/exec/task.h"
+#include "data/store/store.h"
+#include "net/crypto.h"
+#include "net/http.h"
+
+struct tr_worker_settings {
+  char scheduler[512]; /* URL without path */
+  char token[128];
+  char store[1024];
+  char ca_file[512]; /* "" = the system's */
+  char name[65], kind[33];
+  int64_t renew_ms; /* between two calls while a task runs; 2,000 */
+  int64_t idle_ms;  /* ends after so long without a task; 0 = never */
+  bool die_with_parent;
+};
+
+/* From the environment and arguments. TR_EXC_VALUE naming what is missing or wrong. */
+TR_MUST_USE enum tr_status tr_worker_settings_read(int argc, char **argv, struct tr_worker_settings *out,
+                                                   struct tr_error *err);
+
+/* ---- link.c: calls of the scheduler */
+struct tr_link {
+  struct tr_http *http;
+  const struct tr_worker_settings *settings; /* borrowed */
+  char authorization[160];
+};
+enum tr_link_outcome {
+  TR_LINK_OK,
+  TR_LINK_AGAIN,  /* no answer, or 5xx: the same call may be made again */
+  TR_LINK_REFUSED /* the scheduler does not want this worker, or what it said */
+};
+TR_MUST_USE enum tr_status tr_link_open(const struct tr_worker_settings *settings, struct tr_link *out,
+                                        struct tr_error *err);
+void tr_link_close(struct tr_link *link);
+/* `body` NULL = GET. Gives the reply's JSON. Cancelled by ctx: AGAIN. */
+enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const char *body, int64_t deadline_ms,
+                                  struct tr_ctx *ctx, int *status, json_t **reply, struct tr_error *err);
+
+/* ---- sources.c: the manifest of a query, and reading its sources */
+struct tr_sources;
+/* `manifest` is the JSON of uploads/manifest-<id>. The store is borrowed. */
+TR_MUST_USE enum tr_status tr_sources_open(const char *manifest, size_t n, struct tr_store *store,
+                                           const struct tr_seal_hooks *hooks, struct tr_sources **out,
+                                           struct tr_error *err);
+void tr_sources_free(struct tr_sources *s);
+/* For struct tr_task_env. */
+struct tr_task_sources tr_sources_reader(struct tr_sources *s);
+
+/* ---- runner.c: one task */
+struct tr_runner {
+  struct tr_link *link;   /* borrowed */
+  struct tr_store *store; /* borrowed */
+  char deployment[64];
+  bool has_key;
+  uint8_t key[TR_KEY_BYTES];
+  struct tr_seal_hooks hooks;
+  struct tr_runner_query *queries; /* latest first */
+  /* Of the task that runs: the producer whose object was not there. */
+  int64_t lost_stage, lost_task, lost_attempt;
+};
+void tr_runner_close(struct tr_runner *r);
+/* Runs a leased task. Gives its report as JSON text (free()); NULL when it was cancelled. */
+char *tr_runner_run(struct tr_runner *r, struct tr_ctx *ctx, const json_t *task);
+
+/* ---- talker.c */
+/* Runs until told to end (by the scheduler, tr_worker_drain or idleness). */
+TR_MUST_USE enum tr_status tr_worker_run(const struct tr_worker_settings *settings, struct tr_error *err);
+/* Takes no more tasks, finishes what runs, hands back the rest. A second call stops what runs. Any thread. */
+void tr_worker_drain(void);
