@@ -189,7 +189,7 @@ def main() -> int:
         scheduler.start()
         try:
             key = scheduler.call("POST", "/v1/accounts", ADMIN, {"name": "a"})["key"]["key"]
-            token = scheduler.call("POST", "/v1/deployments", key, {"name": "d"})["worker_token"]
+            token = scheduler.call("POST", "/v1/deployments", key, {"name": "d"})["token"]
             result = asyncio.run(drive(scheduler, key, token, plan, given))
         finally:
             scheduler.kill()

@@ -174,7 +174,7 @@ def sanitized() -> Count:
     # sanitizer writes before it ends the process is lost.
     return pytest(
         "sanitized",
-        *("-n", JOBS, "--capture=sys", "tests/parity", "tests/scheduler"),
+        *("-n", JOBS, "--capture=sys", "tests/parity", "tests/scheduler", "tests/worker"),
         PYTHONPATH=str(site),
         LD_PRELOAD=f"{runtime('libasan.so')}:{runtime('libubsan.so')}",
         ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:handle_segv=1",

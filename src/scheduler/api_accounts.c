@@ -119,7 +119,7 @@ bool tr_api_keys_revoke(struct tr_state *s, struct tr_api_call *call, struct tr_
 static void print_deployment(const struct tr_deployment *d, const char *token, struct tr_text *out) {
   tr_text_add_format(out, "{\"id\":\"%s\",\"name\":\"%s\",\"created\":%lld,\"workers\":%zu", d->id, d->name,
                      (long long)d->created, d->workers.n);
-  if (token) tr_text_add_format(out, ",\"worker_token\":\"%s\"", token);
+  if (token) tr_text_add_format(out, ",\"token\":\"%s\"", token);
   tr_text_add_char(out, '}');
 }
 

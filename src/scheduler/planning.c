@@ -41,12 +41,17 @@ static enum tr_status copy_inputs(const struct tr_stage *from, struct tr_arena *
   return TR_OK;
 }
 
+/* Segments that its tasks write: `parts` may also tell into how many ranges others will cut. */
+static int32_t segments_of(const struct tr_stage *stage) {
+  return stage->by == TR_BY_NONE || stage->by == TR_BY_RESULT ? 1 : stage->parts;
+}
+
 static enum tr_status copy_stage(const struct tr_stage *from, struct tr_arena *arena, struct tr_spec_stage *to,
                                  struct tr_error *err) {
   char *fragment;
   *to = (struct tr_spec_stage){.role = role_names[from->role],
                                .n_tasks = from->n_tasks,
-                               .n_parts = from->parts,
+                               .n_parts = segments_of(from),
                                .base = from->positions ? from->base : TR_SPEC_NO_ROWS};
   TR_TRY(tr_stage_encode(from, &fragment, err));
   to->fragment = tr_arena_strndup(arena, fragment, strlen(fragment));

@@ -38,9 +38,8 @@ enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const 
                                   struct tr_ctx *ctx, int *status, json_t **reply, struct tr_error *err) {
   char url[1024];
   struct tr_http_reply answer = {0};
-  const struct tr_http_header headers[] = {{"Authorization", link->authorization},
-                                           {"Terality-Version", API_VERSION},
-                                           {"Content-Type", "application/json"}};
+  const struct tr_http_header headers[] = {
+      {"Authorization", link->authorization}, {"Terality-Version", API_VERSION}, {"Content-Type", "application/json"}};
   snprintf(url, sizeof url, "%s%s", link->settings->scheduler, path);
   struct tr_http_request request = {.method = body ? "POST" : "GET",
                                     .url = url,

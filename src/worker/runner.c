@@ -1,6 +1,7 @@
 /* One task: the query's plan and sources (kept for its next tasks), the bucket over the store, the report. */
 #include "base/json_text.h"
 #include "base/mem.h"
+#include "data/exec/bucket.h"
 #include "data/exec/seal_key.h"
 #include "worker/worker.h"
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <string.h>
 
 enum { KEPT_QUERIES = 8, CALL_MS = 30000 };
-static const size_t most_object = (size_t)1 << 32;
 
 struct tr_runner_query {
   char id[64];
@@ -36,8 +36,9 @@ void tr_runner_close(struct tr_runner *r) {
 
 /* ---- the bucket */
 struct bucket {
+  struct tr_bucket_store store; /* first: it is what get and put of tr_bucket_of_store see */
+  struct tr_bucket inner;
   struct tr_runner *runner;
-  struct tr_ctx *ctx;
 };
 
 /* Whether the object belongs to a task; which one. */
@@ -53,30 +54,14 @@ static void remember_lost(struct tr_runner *r, const char *key, const struct tr_
   r->lost_attempt = attempt;
 }
 
-static enum tr_status bucket_get(void *arg, const char *key, uint8_t **data, size_t *bytes, size_t *room,
-                                 struct tr_error *err) {
+static enum tr_status bucket_read(void *arg, const char *key, const char *etag, int64_t offset, int64_t bytes, void *to,
+                                  struct tr_error *err) {
   const struct bucket *b = arg;
-  return tr_store_get(b->runner->store, key, most_object, b->ctx, data, bytes, room, NULL, err);
-}
-
-static enum tr_status bucket_read(void *arg, const char *key, const char *etag, int64_t offset, int64_t bytes,
-                                  void *to, struct tr_error *err) {
-  const struct bucket *b = arg;
-  struct tr_range range = {offset, bytes, to};
   struct tr_error own = {0};
-  enum tr_status st = tr_store_read(b->runner->store, key, etag, &range, 1, b->ctx, &own);
+  enum tr_status st = b->inner.read(arg, key, etag, offset, bytes, to, &own);
   if (st == TR_ERROR) remember_lost(b->runner, key, &own);
   if (st != TR_OK && err) *err = own;
   return st;
-}
-
-static enum tr_status bucket_put(void *arg, const char *key, const void *data, size_t bytes, bool if_absent, char *etag,
-                                 struct tr_error *err) {
-  const struct bucket *b = arg;
-  struct tr_put put = {.data = data, .bytes = bytes, .mode = if_absent ? TR_PUT_IF_ABSENT : TR_PUT_ANY};
-  TR_TRY(tr_store_put(b->runner->store, key, &put, b->ctx, err));
-  if (etag) memcpy(etag, put.new_etag, sizeof put.new_etag);
-  return TR_OK;
 }
 
 /* The attempt that the commit of a task names; -1 when there is none. */
@@ -174,8 +159,7 @@ static enum tr_status find_query(struct tr_runner *r, struct tr_ctx *ctx, const 
   r->queries = q;
   *out = q;
   if (n < KEPT_QUERIES) return TR_OK;
-  for (at = &r->queries; (*at)->next; at = &(*at)->next) {
-  }
+  for (at = &r->queries; (*at)->next; at = &(*at)->next) {}
   query_free(*at);
   *at = NULL;
   return TR_OK;
@@ -197,7 +181,9 @@ static const char *class_of(enum tr_status st, const struct tr_error *err) {
                                       [TR_EXC_ARROW_INVALID] = "ArrowInvalid",
                                       [TR_EXC_MERGE] = "MergeError"};
   size_t n = sizeof names / sizeof *names, i = (size_t)err->exc;
-  if (st == TR_UNSUPPORTED) return "Unsupported";
+  if (st == TR_UNSUPPORTED) return "NotImplementedError";
+  if (err->exc == TR_EXC_OS && err->os_errno == ENOENT) return "FileNotFoundError";
+  if (err->exc == TR_EXC_OS && err->os_errno == EACCES) return "PermissionError";
   return i < n && names[i] ? names[i] : "RuntimeError";
 }
 
@@ -217,17 +203,10 @@ static void print_head(const json_t *task, struct tr_text *out) {
     tr_text_add_format(out, ",\"%s\":%" PRId64, names[i], (int64_t)json_integer_value(json_object_get(task, names[i])));
 }
 
-/* The text of an error for those who have the key: JSON with class, errno and text, sealed. */
-static char *seal_error(const struct tr_runner *r, enum tr_status st, const struct tr_error *err) {
-  struct tr_text plain = {0};
+/* The text of an error for those who have the key. */
+static char *seal_error(const struct tr_runner *r, const struct tr_error *err) {
   char *sealed = NULL;
-  tr_text_add_format(&plain, "{\"class\":\"%s\",\"errno\":%d,\"text\":", class_of(st, err), err->os_errno);
-  tr_text_add_json(&plain, err->text);
-  tr_text_add_char(&plain, '}');
-  if (r->has_key && tr_text_check(&plain, NULL) == TR_OK &&
-      tr_seal_bytes(plain.data, plain.length, &r->hooks, &sealed, NULL) != TR_OK)
-    sealed = NULL;
-  tr_text_free(&plain);
+  if (r->has_key && tr_seal_bytes(err->text, strlen(err->text), &r->hooks, &sealed, NULL) != TR_OK) sealed = NULL;
   return sealed;
 }
 
@@ -244,7 +223,7 @@ static char *failure_report(const struct tr_runner *r, const json_t *task, enum 
   print_head(task, &out);
   tr_text_add_format(&out, ",\"ok\":false,\"class\":\"%s\",\"retry\":%s", class_of(st, err),
                      may_retry(st, err) || lost ? "true" : "false");
-  char *sealed = seal_error(r, st, err);
+  char *sealed = seal_error(r, err);
   if (sealed) tr_text_add_format(&out, ",\"sealed\":\"%s\"", sealed);
   free(sealed);
   if (lost)
@@ -290,17 +269,19 @@ static enum tr_status forget_lost(struct tr_runner *r, struct tr_ctx *ctx, const
 
 static enum tr_status run(struct tr_runner *r, struct tr_ctx *ctx, const json_t *task, char **report,
                           struct tr_error *err) {
-  struct bucket bucket = {r, ctx};
+  struct bucket bucket = {.store = {.store = r->store, .ctx = ctx}, .runner = r};
   struct tr_runner_query *q;
   const char *id = json_string_value(json_object_get(task, "query"));
-  if (!id || strlen(id) >= sizeof q->id) return tr_fail(err, TR_EXC_RUNTIME, "the scheduler gives a task without query");
+  if (!id || strlen(id) >= sizeof q->id)
+    return tr_fail(err, TR_EXC_RUNTIME, "the scheduler gives a task without query");
   TR_TRY(load_key(r, ctx, err));
   TR_TRY(find_query(r, ctx, id, &q, err));
   TR_TRY(forget_lost(r, ctx, task, err));
-  struct tr_task_env env = {.ctx = ctx,
-                            .bucket = {&bucket, bucket_get, bucket_read, bucket_put},
-                            .sources = tr_sources_reader(q->sources),
-                            .compress = true};
+  bucket.inner = tr_bucket_of_store(&bucket.store);
+  struct tr_task_env env = {
+      .ctx = ctx, .bucket = bucket.inner, .sources = tr_sources_reader(q->sources), .compress = true};
+  env.bucket.arg = &bucket;
+  env.bucket.read = bucket_read;
   return tr_task_run(&env, q->plan, task, report, err);
 }
 

@@ -8,6 +8,9 @@
 
 static const char usage[] =
     "usage: terality-worker [--name NAME] [--kind KIND] [--idle-seconds N] [--renew-ms N] [--die-with-parent]\n"
+    "                       [--metrics]\n"
+    "\n"
+    "--metrics prints a line per task on stdout, in CloudWatch's embedded metric format.\n"
     "\n"
     "From the environment:\n"
     "  TERALITY_SCHEDULER     URL of the scheduler\n"
@@ -28,8 +31,7 @@ static enum tr_status variable(const char *name, bool needed, char *out, size_t 
 }
 
 /* Names go into JSON and logs. */
-static enum tr_status name_option(const char *option, const char *value, char *out, size_t room,
-                                  struct tr_error *err) {
+static enum tr_status name_option(const char *option, const char *value, char *out, size_t room, struct tr_error *err) {
   static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
   if (!*value || strlen(value) >= room || value[strspn(value, allowed)])
     return tr_fail(err, TR_EXC_VALUE, "--%s %s is no name", option, value);
@@ -41,7 +43,8 @@ static enum tr_status number_option(const char *option, const char *value, int64
                                     struct tr_error *err) {
   char *end;
   long long v = strtoll(value, &end, 10);
-  if (*end || end == value || v < 0 || v > 1000000) return tr_fail(err, TR_EXC_VALUE, "--%s %s is no number", option, value);
+  if (*end || end == value || v < 0 || v > 1000000)
+    return tr_fail(err, TR_EXC_VALUE, "--%s %s is no number", option, value);
   *out = v * factor;
   return TR_OK;
 }
@@ -52,6 +55,7 @@ static enum tr_status options(int argc, char **argv, struct tr_worker_settings *
                                         {"idle-seconds", 1, NULL, 'i'},
                                         {"renew-ms", 1, NULL, 'r'},
                                         {"die-with-parent", 0, NULL, 'p'},
+                                        {"metrics", 0, NULL, 'm'},
                                         {"help", 0, NULL, 'h'},
                                         {NULL, 0, NULL, 0}};
   for (int c; (c = getopt_long(argc, argv, "", known, NULL)) >= 0;) {
@@ -60,6 +64,7 @@ static enum tr_status options(int argc, char **argv, struct tr_worker_settings *
     if (c == 'i') TR_TRY(number_option("idle-seconds", optarg, 1000, &s->idle_ms, err));
     if (c == 'r') TR_TRY(number_option("renew-ms", optarg, 1, &s->renew_ms, err));
     if (c == 'p') s->die_with_parent = true;
+    if (c == 'm') s->metrics = true;
     if (c == 'h' || c == '?') {
       fputs(usage, c == 'h' ? stdout : stderr);
       exit(c == 'h' ? 0 : 2);

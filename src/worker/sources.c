@@ -5,7 +5,8 @@
  *     {"kind":"block","objects":[{"key":"uploads/…","etag":"…","size":1}…]}]}
  *
  * The order of sources is the plan's. Pieces are counted over the objects of a source: row groups, or segments. An
- * object that is not the one the client saw (etag, size) is an error that names it: the plan's counts are of that one. */
+ * object that is not the one the client saw (etag, size) is an error that names it: the plan's counts are of that one.
+ */
 #include "base/mem.h"
 #include "data/exec/exec.h"
 #include "data/format/block/block.h"
@@ -28,7 +29,7 @@ struct source {
   struct object *objects;
   int n_objects;
   bool opened;
-  struct tr_rel *rel;    /* parquet */
+  struct tr_rel *rel; /* parquet */
   struct tr_store_option *options;
   json_t *option_values; /* holds the texts of options */
   int n_options;
@@ -265,8 +266,8 @@ static enum tr_status read_blocks(struct tr_sources *s, struct tr_ctx *ctx, cons
   return st;
 }
 
-static enum tr_status read_pieces(void *arg, struct tr_ctx *ctx, int32_t no, int32_t from, int32_t to,
-                                  const bool *need, struct tr_frame **out, struct tr_error *err) {
+static enum tr_status read_pieces(void *arg, struct tr_ctx *ctx, int32_t no, int32_t from, int32_t to, const bool *need,
+                                  struct tr_frame **out, struct tr_error *err) {
   struct tr_sources *s = arg;
   int64_t n = 0;
   if (no < 0 || no >= s->n) return damaged(err, "a source is missing");
@@ -281,4 +282,6 @@ static enum tr_status read_pieces(void *arg, struct tr_ctx *ctx, int32_t no, int
   return read_blocks(s, ctx, source, from, to < 0 ? n : to, need, out, err);
 }
 
-struct tr_task_sources tr_sources_reader(struct tr_sources *s) { return (struct tr_task_sources){s, read_pieces}; }
+struct tr_task_sources tr_sources_reader(struct tr_sources *s) {
+  return (struct tr_task_sources){s, read_pieces};
+}

@@ -122,7 +122,7 @@ static void *run_tasks(void *arg) {
     pthread_mutex_unlock(&w->lock);
     int64_t begin = now_ms();
     char *report = tr_runner_run(&w->runner, &w->task_ctx, task);
-    log_task(report, (double)(now_ms() - begin) / 1000);
+    if (w->settings->metrics) log_task(report, (double)(now_ms() - begin) / 1000);
     pthread_mutex_lock(&w->lock);
     w->running = false;
     /* Stopped by a second signal: somebody else may run it. */
@@ -195,7 +195,7 @@ static void compose(const struct worker *w, struct call *c) {
 static void forget_reports(struct worker *w, int n) {
   for (int i = 0; i < n; i++) free(w->reports[i]);
   w->n_reports -= n;
-  memmove(w->reports, w->reports + n, sizeof *w->reports * (size_t)w->n_reports);
+  if (w->n_reports) memmove(w->reports, w->reports + n, sizeof *w->reports * (size_t)w->n_reports);
 }
 
 /* Under the lock: a lease that need not go on. */
@@ -212,8 +212,7 @@ static void take_reply(struct worker *w, const json_t *reply, int n_reported) {
   const json_t *tasks = json_object_get(reply, "tasks"), *cancel = json_object_get(reply, "cancel");
   pthread_mutex_lock(&w->lock);
   forget_reports(w, n_reported);
-  for (size_t i = 0; i < json_array_size(cancel); i++)
-    cancel_lease(w, json_string_value(json_array_get(cancel, i)));
+  for (size_t i = 0; i < json_array_size(cancel); i++) cancel_lease(w, json_string_value(json_array_get(cancel, i)));
   for (size_t i = 0; i < json_array_size(tasks) && w->n_held < HELD; i++) {
     json_t *task = json_array_get(tasks, i);
     if (text_of(task, "lease")) w->held[w->n_held++] = (struct held){json_incref(task), false};
@@ -229,13 +228,12 @@ static void pause_ms(struct worker *w, int64_t ms) {
   int64_t end = now_ms() + ms;
   struct timespec until = {end / 1000, end % 1000 * 1000000};
   pthread_mutex_lock(&w->lock);
-  while (now_ms() < end && pthread_cond_timedwait(&w->changed, &w->lock, &until) == 0) {
-  }
+  while (now_ms() < end && pthread_cond_timedwait(&w->changed, &w->lock, &until) == 0) {}
   pthread_mutex_unlock(&w->lock);
 }
 
-/* What a refusal means: reports that the scheduler cannot take are dropped, their leases run out; anything else ends the
- * worker, for it would be refused again. */
+/* What a refusal means: reports that the scheduler cannot take are dropped, their leases run out; anything else ends
+ * the worker, for it would be refused again. */
 static enum tr_status refused(struct worker *w, int status, const struct call *c, const struct tr_error *why,
                               struct tr_error *err) {
   fprintf(stderr, "terality-worker: %s\n", why->text);
@@ -317,8 +315,9 @@ static void end(struct worker *w) {
 }
 
 enum tr_status tr_worker_run(const struct tr_worker_settings *settings, struct tr_error *err) {
-  struct worker *w = calloc(1, sizeof *w);
-  if (!w) return tr_fail_memory(err, sizeof *w);
+  /* One per process, and never freed: the thread of a signal may hold its lock to the end. */
+  static struct worker the_worker;
+  struct worker *w = &the_worker;
   w->settings = settings;
   enum tr_status st = begin(w, err);
   if (st == TR_OK) {
@@ -334,6 +333,5 @@ enum tr_status tr_worker_run(const struct tr_worker_settings *settings, struct t
   }
   atomic_store(&active, NULL);
   end(w);
-  /* The lock stays: a signal's thread may hold it. The process ends here. */
   return st;
 }

@@ -22,6 +22,7 @@ struct tr_worker_settings {
   int64_t renew_ms; /* between two calls while a task runs; 2,000 */
   int64_t idle_ms;  /* ends after so long without a task; 0 = never */
   bool die_with_parent;
+  bool metrics; /* a line per task on stdout */
 };
 
 /* From the environment and arguments. TR_EXC_VALUE naming what is missing or wrong. */
@@ -73,7 +74,7 @@ void tr_runner_close(struct tr_runner *r);
 char *tr_runner_run(struct tr_runner *r, struct tr_ctx *ctx, const json_t *task);
 
 /* ---- talker.c */
-/* Runs until told to end (by the scheduler, tr_worker_drain or idleness). */
+/* Runs until told to end (by the scheduler, tr_worker_drain or idleness). Once in a process. */
 TR_MUST_USE enum tr_status tr_worker_run(const struct tr_worker_settings *settings, struct tr_error *err);
 /* Takes no more tasks, finishes what runs, hands back the rest. A second call stops what runs. Any thread. */
 void tr_worker_drain(void);

@@ -160,7 +160,7 @@ class Tenant:
         self.account, self.key = account["id"], account["key"]["key"]
         self.api = scheduler.api(self.key)
         deployment = self.api.post("/v1/deployments", {"name": "main"})
-        self.deployment, self.token = deployment["id"], deployment["worker_token"]
+        self.deployment, self.token = deployment["id"], deployment["token"]
         self.worker = scheduler.api(self.token)
 
     def submit(self, plan: object, sources: list, **options: object) -> str:
