@@ -136,29 +136,42 @@ static enum tr_status changed(const struct object *o, struct tr_error *err) {
   return tr_fail_os(err, ESTALE, "%s was changed since the query began", o->name);
 }
 
+/* Where the files of a source lie: a store and a key, or, with a store of NULL, a path of this machine. */
+struct places {
+  struct tr_store **stores;
+  char **keys;
+  const char **paths; /* key or path */
+};
+
 /* The object is still what the client saw. */
-static enum tr_status check_parquet(const struct source *source, const struct object *o, struct tr_ctx *ctx,
-                                    struct tr_error *err) {
-  struct tr_store *store;
+static enum tr_status find_parquet(const struct source *source, int i, struct tr_ctx *ctx, struct places *to,
+                                   struct tr_error *err) {
+  const struct object *o = &source->objects[i];
   struct tr_object now;
-  char *key;
-  TR_TRY(tr_store_open_object(o->name, source->options, source->n_options, &store, &key, err));
-  enum tr_status st = tr_store_stat(store, key, ctx, &now, err);
-  if (st == TR_OK && (now.size != o->size || strcmp(now.etag, o->etag) != 0)) st = changed(o, err);
-  tr_store_unref(store);
-  free(key);
-  return st;
+  TR_TRY(tr_store_open_object(o->name, source->options, source->n_options, &to->stores[i], &to->keys[i], err));
+  TR_TRY(tr_store_stat(to->stores[i], to->keys[i], ctx, &now, err));
+  if (now.size != o->size || strcmp(now.etag, o->etag) != 0) return changed(o, err);
+  to->paths[i] = to->keys[i];
+  if (tr_store_is_remote_url(o->name)) return TR_OK;
+  tr_store_unref(to->stores[i]);
+  to->stores[i] = NULL;
+  to->paths[i] = o->name;
+  return TR_OK;
 }
 
 static enum tr_status open_parquet(struct source *source, struct tr_ctx *ctx, struct tr_error *err) {
-  const char **paths = calloc((size_t)source->n_objects, sizeof *paths);
-  enum tr_status st = paths ? TR_OK : tr_fail_memory(err, sizeof *paths);
-  for (int i = 0; st == TR_OK && i < source->n_objects; i++) {
-    paths[i] = source->objects[i].name;
-    st = check_parquet(source, &source->objects[i], ctx, err);
+  size_t n = (size_t)source->n_objects;
+  struct places to = {calloc(n, sizeof *to.stores), calloc(n, sizeof *to.keys), calloc(n, sizeof *to.paths)};
+  enum tr_status st = to.stores && to.keys && to.paths ? TR_OK : tr_fail_memory(err, n * sizeof *to.keys);
+  for (int i = 0; st == TR_OK && i < source->n_objects; i++) st = find_parquet(source, i, ctx, &to, err);
+  if (st == TR_OK) st = tr_exec_parquet_objects(to.stores, to.paths, source->n_objects, ctx, &source->rel, err);
+  for (size_t i = 0; i < n; i++) {
+    if (to.stores) tr_store_unref(to.stores[i]);
+    if (to.keys) free(to.keys[i]);
   }
-  if (st == TR_OK) st = tr_exec_parquet_source(paths, source->n_objects, &source->rel, err);
-  free(paths);
+  free(to.stores);
+  free(to.keys);
+  free(to.paths);
   return st;
 }
 
