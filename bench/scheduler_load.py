@@ -115,7 +115,8 @@ class Worker:
 
 def ones(task: dict) -> str:
     """One row in the first segment."""
-    return "[1" + ",0" * (task["fragment"]["output"]["parts"] - 1) + "]"
+    output = task["fragment"]["output"]
+    return "[1" + ",0" * (0 if output["by"] in ("none", "result") else output["parts"] - 1) + "]"
 
 
 def submit(scheduler: Scheduler, key: str, plan: str, tasks: int) -> str:

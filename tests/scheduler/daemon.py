@@ -185,7 +185,8 @@ class Tenant:
 
 def report_of(task: dict, rows: int = 10) -> dict:
     """Give the report of a task that went well."""
-    parts = task["fragment"].get("output", {}).get("parts", task["fragment"].get("parts", 1))
+    output = task["fragment"]["output"]
+    parts = 1 if output["by"] in ("none", "result") else output["parts"]
     return {
         **{name: task[name] for name in ("query", "stage", "task", "attempt")},
         "ok": True,
