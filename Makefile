@@ -9,7 +9,7 @@ export VENV BUILD JOBS SCALE FUZZ_SECONDS TARGETS ARGS
 PY := $(VENV)/bin/python
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup build run test unit tsan cluster-tests lint format bench suite fuzz clean
+.PHONY: help setup build run run-cluster test unit tsan cluster-tests lint format bench suite fuzz clean
 
 help:   ## Show this list
 	@sed -n 's/^\([a-z-]*\): *[a-z ]*## /\1\t/p' Makefile | expand -t 16
@@ -23,6 +23,9 @@ build: setup  ## Install terality into .venv (incremental; nothing to do while n
 run: build  ## examples/flights.py on the engine and by pandas, compared (SCALE=50 for 16.8 million flights)
 	@echo "run: examples/flights.py on terality and on plain pandas, SCALE=$(SCALE)"
 	@$(PY) tools/run_example.py
+
+run-cluster: build  ## The example and db-benchmark on a local cluster over a real S3 server, compared with pandas
+	@$(PY) tools/run_cluster.py
 
 test: setup  ## All tests: floors, C units and parity under ASan+UBSan, pytest; ends with `N passed, N failed`
 	@$(PY) tools/test_all.py
