@@ -50,7 +50,9 @@ def test_an_unknown_deployment_is_named(cluster: LocalCluster) -> None:
 @pytest.fixture
 def own(tmp_path: Path) -> Any:
     """A cluster that the test may hurt."""
-    with open(tmp_path / "log", "wb") as log, LocalCluster(2, str(tmp_path / "store"), tmp_path / "data", log=log) as c:
+    soon = ("--lease-ms", "1500", "--grace-ms", "400")
+    store, data = str(tmp_path / "store"), tmp_path / "data"
+    with open(tmp_path / "log", "wb") as log, LocalCluster(2, store, data, log=log, scheduler_options=soon) as c:
         c.folder = tmp_path
         mode = terality.options.mode
         terality.options.mode = "native"
@@ -60,15 +62,22 @@ def own(tmp_path: Path) -> Any:
         terality.options.mode = mode
 
 
-def meanwhile(action: Any, seconds: float) -> list[pd.Series]:
-    """Compute sums in another thread, five times, while `action` is done again and again in this one.
+def meanwhile(action: Any, times: int, seconds: float) -> list[Any]:
+    """Compute sums in another thread, five times, while `action` is done now and then in this one.
 
     Processes must be started by a thread that lives: they end with the one that made them.
     """
-    found: list[pd.Series] = []
-    thread = threading.Thread(target=lambda: found.extend(sums() for _ in range(5)))
+    found: list[Any] = []
+
+    def compute() -> None:
+        try:
+            found.extend(sums() for _ in range(5))
+        except Exception as fault:
+            found.append(fault)
+
+    thread = threading.Thread(target=compute)
     thread.start()
-    while thread.is_alive():
+    for _ in range(times):
         time.sleep(seconds)
         action()
     thread.join()
@@ -81,16 +90,16 @@ def test_a_killed_worker_costs_time_not_answers(own: LocalCluster) -> None:
         own.workers[0].wait()
         own.tend()
 
-    answers = meanwhile(kill, 0.2)
-    assert len(answers) == 5
+    answers = meanwhile(kill, 4, 0.1)
+    assert len(answers) == 5, answers
     for answer in answers:
         pd.testing.assert_series_equal(answer, EXPECTED)
 
 
 def test_a_killed_scheduler_resumes(own: LocalCluster) -> None:
-    answers = meanwhile(lambda: own.restart_scheduler(kill=True), 0.3)
+    answers = meanwhile(lambda: own.restart_scheduler(kill=True), 3, 0.1)
     answers.append(sums())
-    assert len(answers) == 6
+    assert len(answers) == 6, answers
     for answer in answers:
         pd.testing.assert_series_equal(answer, EXPECTED)
 

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from .. import daemons
+from .. import _engine, daemons
 from ..remote.api import Api
 from ..remote.profiles import Profile
 
@@ -46,6 +46,10 @@ class LocalCluster:
         Address and port; port 0 takes a free one.
     cores : int, optional
         Of each worker; the machine's cores divided by the workers by default.
+    log : file, optional
+        Where the processes write what they have to say; nowhere by default.
+    scheduler_options : tuple of str
+        Further arguments of ``terality-scheduler``.
 
     Attributes
     ----------
@@ -61,10 +65,13 @@ class LocalCluster:
         listen: str = "127.0.0.1:0",
         cores: int | None = None,
         log: Any = None,
+        scheduler_options: tuple[str, ...] = (),
     ) -> None:
         self.data = Path(data)
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._scheduler_options = scheduler_options
         self._log = log if log is not None else subprocess.DEVNULL
+        self._budget = _engine.memory()["budget"] // max(workers, 1)  # of each worker
         self._cores = cores or max(1, (os.cpu_count() or 1) // max(workers, 1))
         self._admin_key = secrets.token_urlsafe(24)
         self.store = store if "://" in store else os.path.abspath(store)
@@ -99,6 +106,7 @@ class LocalCluster:
         """Start one more worker process."""
         environment = worker_environment(self.url, self.token, self.store)
         environment["TERALITY_THREADS"] = str(self._cores)
+        environment.setdefault("TERALITY_MEMORY_BUDGET", str(self._budget))
         command = [str(daemons.path("terality-worker")), "--die-with-parent"]
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
@@ -115,18 +123,18 @@ class LocalCluster:
         return [process.returncode for process in ended]
 
     def stop(self) -> None:
-        """Ask all processes to end, then end those that have not."""
-        processes = [*self.workers, self.scheduler]
-        for process in processes:
-            if process.poll() is None:
-                process.terminate()
-        end = time.monotonic() + _STOP_SECONDS
-        for process in processes:
-            try:
-                process.wait(max(0.0, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        """Ask workers to end, which hand back what they hold, then the scheduler; end those that have not."""
+        for processes in (self.workers, [self.scheduler]):
+            for process in processes:
+                if process.poll() is None:
+                    process.terminate()
+            end = time.monotonic() + _STOP_SECONDS
+            for process in processes:
+                try:
+                    process.wait(max(0.0, end - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
 
     def _start_scheduler(self, listen: str) -> tuple[subprocess.Popen[bytes], str]:
         command = [
@@ -136,6 +144,7 @@ class LocalCluster:
             "--data",
             str(self.data),
             "--die-with-parent",
+            *self._scheduler_options,
         ]
         environment = {**os.environ, "TERALITY_ADMIN_KEY": self._admin_key}
         process = subprocess.Popen(
