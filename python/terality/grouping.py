@@ -152,6 +152,7 @@ def select(self: DataFrameGroupBy, key: Any) -> Any:
     if isinstance(key, list):
         missing = set(key).difference(table.columns)
         if missing:
+            table.columns.intersection(key)  # pandas looks so, and what it raises comes first
             raise KeyError(f"Columns not found: {str(list(missing))[1:-1]}")
         return select_lazily(self, list(key), self.obj)
     if not isinstance(key, (str, int, float)):

@@ -109,3 +109,14 @@ def test_columns_of_a_block_narrow_together() -> None:
         {"df": frame}, *sources, "df.pivot_table(index='k', columns='d', values=['a', 'b'], aggfunc='sum')"
     )
     assert not found, "\n".join(found)
+
+
+def test_missing_columns_of_levels() -> None:
+    """pandas meets what is no tuple before it looks for what is missing."""
+    columns = pandas.MultiIndex.from_tuples([("d", "n"), ("d", "m")])
+    found = disagreements(
+        {"df": pandas.DataFrame([[1, 2], [3, 4]], columns=columns)},
+        "df.groupby(('d', 'm'))[[('d', 'n'), ('0', ''), 'missing']].median()",
+        "df.groupby(('d', 'm'))[[('d', 'n'), ('0', '')]].median()",
+    )
+    assert not found, "\n".join(found)
