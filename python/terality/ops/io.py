@@ -22,6 +22,7 @@ from ..registry import Fallback, native
 from ..stores import Place, Stores, is_remote
 from ..table import Keys, Range, Table, dtype_after, table_of_arrays
 from .arguments import refuse, table_of
+from .combining import concat
 
 
 def _paths(source: Any, suffixes: tuple[str, ...]) -> list[str]:
@@ -355,14 +356,30 @@ _NO = pd.api.extensions.no_default
 
 @native("pandas.read_csv")
 def read_csv(filepath_or_buffer: Any, **kwargs: Any) -> DataFrame:
-    """Serve CSV files with pandas' common arguments, local or in a store; the file is read at the call."""
+    """Serve CSV files with pandas' common arguments, local or in a store; they are read at the call.
+
+    Beyond pandas: a folder of CSV files, a glob or a list of paths is their rows one after another.
+    """
     places = _places(filepath_or_buffer, (".csv",), kwargs.get("storage_options"))
-    if len(places) != 1 or places[0].path.endswith((".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")):
-        raise Fallback("several files or compression")
+    if len(places) == 1:
+        return _read_csv(places[0], kwargs)
+    if kwargs.get("nrows") is not None:
+        raise Fallback("nrows of several files")
+    frames = [_read_csv(place, kwargs) for place in places]
+    ignore_index = kwargs.get("index_col") is None
+    try:
+        return concat(frames, ignore_index=ignore_index)
+    except Fallback:
+        return pd.concat(frames, ignore_index=ignore_index)
+
+
+def _read_csv(place: Place, kwargs: dict[str, Any]) -> DataFrame:
+    if place.path.endswith((".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")):
+        raise Fallback("compression")
     if kwargs.get("names") is not None and kwargs.get("header", "infer") not in ("infer", None):
         raise Fallback("names in place of a header")
     options, after = _csv_options(dict(kwargs))
-    frame, names = _engine.read_csv(places[0].path, options, places[0].store)
+    frame, names = _engine.read_csv(place.path, options, place.store)
     arrays = [frame.col(i) for i in range(frame.n_cols)]
     dtypes = [dtype_after(array, None) for array in arrays]
     columns = Index(names, dtype="str") if options.get("header", 0) is not None and not after.get("numbered") else None
@@ -372,7 +389,7 @@ def read_csv(filepath_or_buffer: Any, **kwargs: Any) -> DataFrame:
     labels = [labels] if isinstance(labels, str) else labels
     if not set(labels) <= set(names) or len(labels) == len(names):
         raise Fallback("an index_col that is not there, or nothing else")
-    table = table_of_arrays(arrays, dtypes, columns, Range(), frame.n_rows, source=str(places[0]))
+    table = table_of_arrays(arrays, dtypes, columns, Range(), frame.n_rows, source=str(place))
     out = wrap_frame(table)
     if after.get("index_col") is not None:
         from .selecting import set_index
