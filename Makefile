@@ -9,7 +9,7 @@ export VENV BUILD JOBS SCALE FUZZ_SECONDS TARGETS ARGS
 PY := $(VENV)/bin/python
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup build run run-cluster test unit tsan cluster-tests lint format bench suite fuzz clean
+.PHONY: help setup build run run-cluster test unit tsan cluster-tests ray-tests lint format bench suite fuzz clean
 
 help:   ## Show this list
 	@sed -n 's/^\([a-z-]*\): *[a-z ]*## /\1\t/p' Makefile | expand -t 16
@@ -38,6 +38,9 @@ tsan: setup  ## C unit tests under ThreadSanitizer
 
 cluster-tests: build ## Tests against further real servers: SeaweedFS, Azurite
 	@tools/cluster_tests.sh
+
+ray-tests: build  ## Tests of workers on a Ray cluster of this machine, one node removed in the middle
+	@tools/ray_tests.sh
 
 lint: setup  ## ruff, clang-format, mypy and the floors; changes nothing
 	@tools/lint.sh

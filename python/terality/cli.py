@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -71,21 +72,20 @@ def up(arguments: argparse.Namespace) -> int:
 
 
 def _tend(cluster: Any, arguments: argparse.Namespace) -> None:
-    """Until interrupted: replace workers that ended, or let Ray do it."""
-    if arguments.ray:
-        from .cluster.ray_workers import RayWorkers
+    """Until interrupted: replace workers that ended, and say so."""
+    with contextlib.ExitStack() as running:
+        if arguments.ray:
+            from .cluster.ray_workers import RayWorkers
 
-        with RayWorkers(arguments.ray, cluster.url, cluster.token, cluster.store) as workers:
-            print(f"workers on {len(workers)} nodes of the Ray cluster", flush=True)
-            while True:
-                workers.tend()
-                time.sleep(1)
-    while True:
-        for status in cluster.tend():
-            print(f"a worker ended with status {status}; another was started", file=sys.stderr)
-        if cluster.scheduler.poll() is not None:
-            raise RuntimeError(f"the scheduler ended with status {cluster.scheduler.returncode}")
-        time.sleep(0.5)
+            on_ray = running.enter_context(RayWorkers(arguments.ray, cluster.url, cluster.token, cluster.store))
+            print(f"workers on {len(on_ray)} nodes of the Ray cluster", flush=True)
+        while cluster.scheduler.poll() is None:
+            told = on_ray.tend() if arguments.ray else []
+            told += [f"a worker ended with status {status}; another was started" for status in cluster.tend()]
+            for line in told:
+                print(line, file=sys.stderr, flush=True)
+            time.sleep(0.5)
+    raise RuntimeError(f"the scheduler ended with status {cluster.scheduler.returncode}")
 
 
 def status(arguments: argparse.Namespace) -> int:
