@@ -42,7 +42,7 @@ class Member:
 def configure(
     frame_type: type, series_type: type, flags_type: type, fallback: type, on_fallback: Callable[..., None],
     on_chained: Callable[..., None], internal: tuple[str, ...], user: tuple[str, ...], transparent: set[CodeType],
-    on_load: Callable[[], None], /,
+    passing: tuple[str, ...], on_load: Callable[[], None], /,
 ) -> None: ...  # fmt: skip
 def set_mode(mode: int, min_rows: int, min_bytes: int, /) -> None: ...
 def caller_is_internal() -> bool: ...

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from types import FrameType
 from typing import Any
 
+import numpy
 from pandas.core.common import _SETITEM_OPCODES
 from pandas.errors import ChainedAssignmentError
 from pandas.errors.cow import (
@@ -22,6 +24,8 @@ from . import settings
 from .registry import NotNativeError
 
 __all__ = ["announced", "on_chained", "on_fallback"]
+
+NUMPY = os.path.dirname(numpy.__file__) + os.sep
 
 announced: set[tuple[str, int, str]] = set()
 bytes_by_name: dict[str, int] = {}
@@ -53,13 +57,21 @@ def on_fallback(name: str, reason: str | None, subject: Any, carries: bool) -> N
         return
     size = _size_of(subject)
     bytes_by_name[name] = bytes_by_name.get(name, 0) + size
-    frame = sys._getframe(1)
+    frame = _beyond_numpy(sys._getframe(1))
     site = (frame.f_code.co_filename, frame.f_lineno, name)
     if site in announced:
         return
     announced.add(site)
     where = f"{os.path.basename(site[0])}:{site[1]}"
     print(f"terality: {where}: {name} served by pandas ({why}; {_readable(size)})", file=sys.stderr)
+
+
+def _beyond_numpy(frame: FrameType) -> FrameType:
+    """Give the frame that called numpy, which called us: ``np.all(df["a"])`` is the line to tell of."""
+    caller: FrameType | None = frame
+    while caller is not None and caller.f_code.co_filename.startswith(NUMPY):
+        caller = caller.f_back
+    return caller or frame
 
 
 def _size_of(subject: Any) -> int:

@@ -105,7 +105,7 @@ def _check_labels(obj: DataFrame, labels: list[Hashable]) -> None:
     assert table is not None
     for label in labels:
         if not isinstance(label, (str, int, float)) or isinstance(label, bool):
-            raise Fallback(f"by={label!r}")
+            raise Fallback(f"by with an element of type {type(label).__name__}")
         if label not in table.columns or not table.columns.is_unique:
             raise Fallback(f"by={label!r} is not one column")
     if any(name is not None and name in labels for name in table.index_names):

@@ -224,6 +224,7 @@ def _configure() -> None:
         _internal,
         (inside + "tests" + os.sep, inside + "conftest.py"),
         transparent_code,
+        (fallback.NUMPY,),
         registry.load_handlers,
     )
 

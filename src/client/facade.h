@@ -43,6 +43,7 @@ struct tr_client_state {
   PyObject *internal;     /* tuple of path prefixes whose code is no user of ours */
   PyObject *user;         /* tuple of path prefixes below those that are users all the same (pandas' tests) */
   PyObject *transparent;  /* set of code objects that only pass a call on */
+  PyObject *passing;      /* tuple of path prefixes whose code only passes a call on (numpy) */
   PyObject *on_load;      /* callable(): imports the handlers; called once, before the first call that may be native */
   uint64_t materialised;  /* managers made by Native.materialize */
 };

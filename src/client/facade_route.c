@@ -3,7 +3,8 @@
  * An object goes native when it carries a live Native; in auto mode also when pandas made it and it is long or big; in
  * native and strict mode always. Only exact DataFrames and Series: subclasses stay untouched pandas. Code of pandas
  * and of terality itself that calls wrapped methods gets pandas' own path, so that nothing is counted twice and
- * pandas' internals see what they expect; code objects registered as transparent pass the question to their caller.
+ * pandas' internals see what they expect; code objects registered as transparent, and numpy's functions, which call the
+ * method of their argument, pass the question to their caller.
  */
 #include "facade.h"
 
@@ -122,7 +123,8 @@ bool tr_client_caller_is_internal(void) {
   Py_XINCREF(frame);
   while (frame && transparent) {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    transparent = tr_client.transparent && PySet_Contains(tr_client.transparent, (PyObject *)code) == 1;
+    transparent = (tr_client.transparent && PySet_Contains(tr_client.transparent, (PyObject *)code) == 1) ||
+                  starts_with_any(code->co_filename, tr_client.passing);
     if (!transparent)
       internal =
           starts_with_any(code->co_filename, tr_client.internal) && !starts_with_any(code->co_filename, tr_client.user);

@@ -38,13 +38,13 @@ static void keep(PyObject **slot, PyObject *value) {
 }
 
 /* configure(frame_type, series_type, flags_type, fallback, on_fallback, on_chained, internal, user, transparent,
- * on_load) */
+ * passing, on_load) */
 static PyObject *configure(PyObject *module, PyObject *args) {
   (void)module;
-  PyObject *frame, *series, *flags, *exc, *on_fallback, *on_chained, *internal, *user, *transparent, *on_load;
-  if (!PyArg_ParseTuple(args, "O!O!O!OOOO!O!O!O", &PyType_Type, &frame, &PyType_Type, &series, &PyType_Type, &flags,
+  PyObject *frame, *series, *flags, *exc, *on_fallback, *on_chained, *internal, *user, *transparent, *passing, *on_load;
+  if (!PyArg_ParseTuple(args, "O!O!O!OOOO!O!O!O!O", &PyType_Type, &frame, &PyType_Type, &series, &PyType_Type, &flags,
                         &exc, &on_fallback, &on_chained, &PyTuple_Type, &internal, &PyTuple_Type, &user, &PySet_Type,
-                        &transparent, &on_load))
+                        &transparent, &PyTuple_Type, &passing, &on_load))
     return NULL;
   keep((PyObject **)&tr_client.frame_type, frame);
   keep((PyObject **)&tr_client.series_type, series);
@@ -55,6 +55,7 @@ static PyObject *configure(PyObject *module, PyObject *args) {
   keep(&tr_client.internal, internal);
   keep(&tr_client.user, user);
   keep(&tr_client.transparent, transparent);
+  keep(&tr_client.passing, passing);
   keep(&tr_client.on_load, on_load);
   Py_RETURN_NONE;
 }

@@ -73,6 +73,27 @@ def test_calls_inside_pandas_are_not_counted(fake: object) -> None:
     assert set(terality.report().calls) == {"DataFrame.describe"}
 
 
+def test_calls_that_numpy_passes_on_for_pandas_are_not_counted(fake: object) -> None:
+    """dropna asks ``numpy.all(mask)``, and that calls ``mask.all()``."""
+    df = small()
+    terality.report().reset()
+    df.dropna(how="all")
+    assert set(terality.report().calls) == {"DataFrame.dropna"}
+
+
+def test_calls_that_numpy_passes_on_for_users_are_counted(fake: object, capsys: pytest.CaptureFixture[str]) -> None:
+    df, _ = lazy(small())
+    terality.report().reset()
+    terality.options.quiet = False
+    try:
+        np.all(df)
+    finally:
+        terality.options.quiet = True
+    assert "DataFrame.all" in terality.report().calls
+    line = inspect.currentframe().f_lineno - 4  # type: ignore[union-attr]
+    assert f"test_routing.py:{line}: DataFrame.all served by pandas" in capsys.readouterr().err
+
+
 def test_user_functions_called_by_pandas_are_users(fake: object) -> None:
     seen = []
     small()[["a"]].apply(lambda column: seen.append(terality.is_lazy(column + 1)) or 0)
