@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -50,6 +51,9 @@ def up(arguments: argparse.Namespace) -> int:
     from .cluster.processes import LocalCluster
     from .remote import profiles
 
+    # A shell starts what runs in the background with SIGINT ignored; SIGTERM ends it as Ctrl-C does.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="terality-up-") as scratch:
         data = arguments.data or scratch
         store = arguments.store or str(profiles.home() / "store")

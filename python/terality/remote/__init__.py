@@ -62,7 +62,7 @@ def connect(
 
     Examples
     --------
-    >>> terality.connect("https://scheduler.example", api_key="tk_…", deployment="prod", store="s3://bucket")
+    >>> terality.connect("https://scheduler.example", api_key="trk_…", deployment="prod", store="s3://bucket")
     """
     global _session
     found = profiles.load(profile, url=url, api_key=api_key, deployment=deployment, store=store)
