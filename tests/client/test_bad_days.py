@@ -115,6 +115,8 @@ def test_interrupt_leaves_everything_usable() -> None:
     def interrupt() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
+    # What a shell runs in the background is started with the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupted = 0
     for delay in (0.01, 0.03, 0.06):
         timer = threading.Timer(delay, interrupt)
@@ -127,6 +129,7 @@ def test_interrupt_leaves_everything_usable() -> None:
         finally:
             timer.cancel()
             timer.join()
+    signal.signal(signal.SIGINT, before)
     assert interrupted
     assert_frame_equal(df.sort_values("v").head(3).to_pandas(), expected)
 

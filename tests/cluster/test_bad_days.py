@@ -107,7 +107,8 @@ def test_a_killed_scheduler_resumes(own: LocalCluster) -> None:
 
 
 INTERRUPTED = """
-import numpy as np, terality
+import signal, numpy as np, terality
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is started with it ignored
 terality.options.mode = "native"
 frame = terality.from_pandas(terality.DataFrame({"k": np.arange(3000) % 7, "x": np.arange(3000) * 0.5}))
 try:

@@ -114,6 +114,8 @@ def in_child(seeds: range, args: argparse.Namespace, seen: Counter[str]) -> Tota
     """Run programs in a process of their own; how it ended when it did not live to tell."""
     left = args.out / "chunk.pickle"
     left.unlink(missing_ok=True)
+    # A watchdog that runs (pytest's, for one) is a thread that the child has not, and would wait for without end.
+    faulthandler.cancel_dump_traceback_later()
     child = os.fork()
     if child == 0:
         status = 1
