@@ -114,13 +114,11 @@ def in_child(seeds: range, args: argparse.Namespace, seen: Counter[str]) -> Tota
     """Run programs in a process of their own; how it ended when it did not live to tell."""
     left = args.out / "chunk.pickle"
     left.unlink(missing_ok=True)
-    # A watchdog that runs (pytest's, for one) is a thread that the child has not, and would wait for without end.
-    faulthandler.cancel_dump_traceback_later()
     child = os.fork()
     if child == 0:
         status = 1
-        faulthandler.enable()
-        try:
+        try:  # nothing may leave this block: the child would go on as its parent
+            faulthandler.enable(sys.__stderr__ or 2)
             left.write_bytes(pickle.dumps(run_chunk(seeds, args, seen)))
             status = 0
         except BaseException:
