@@ -27,7 +27,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "net": ("base",),
     "data/col": ("base", "meta/type"),
     "data/kern": ("base", "meta/type", "meta/plan", "data/col"),
-    "data/store": ("base", "net", "meta/type", "data/col", "data/kern"),
+    "data/store": ("base", "net"),
     "data/format": ("base", *META, "data/col", "data/kern", "data/store"),
     "data/exec": ("base", "net", *META, "data/col", "data/kern", "data/store", "data/format"),
     "client": ("base", "net", *META, "data"),

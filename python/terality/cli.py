@@ -179,8 +179,10 @@ def doctor(arguments: argparse.Namespace) -> int:
     store = _store(profile)
     probe = f"uploads/doctor-{os.getpid()}"
     store.put(probe, b"probe")
-    assert store.get(probe) == b"probe"
+    found = store.get(probe)
     store.delete(probe)
+    if found != b"probe":
+        raise RuntimeError(f"{profile.store}/{probe} does not hold what was written to it")
     print(f"store {profile.store}: written, read, deleted")
     return 0
 

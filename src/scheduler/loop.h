@@ -6,7 +6,7 @@
  */
 #pragma once
 #include "net/http_server.h"
-#include "scheduler/api.h"
+#include "scheduler/api/api.h"
 
 struct tr_loop_options {
   const char *database; /* path */

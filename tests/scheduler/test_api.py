@@ -188,7 +188,7 @@ def test_tls(tmp_path):
 
 
 def test_the_document_describes_every_route():
-    source = (Path(__file__).resolve().parents[2] / "src" / "scheduler" / "api.c").read_text()
+    source = (Path(__file__).resolve().parents[2] / "src" / "scheduler" / "api" / "api.c").read_text()
     routes = {(method.lower(), path) for method, path in re.findall(r'\{"([A-Z]+)", "(/[^"]*)",', source)}
     assert routes == {(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods}
 

@@ -8,7 +8,7 @@
  * known status and is JSON, a refused request leaves the counts of the state alone, and the counts stay true. */
 #include "base/mem.h"
 #include "net/crypto.h"
-#include "scheduler/api.h"
+#include "scheduler/api/api.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -11,11 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void copy_etag(const struct tr_http_reply *reply, char out[TR_ETAG_SIZE]) {
-  const char *etag = tr_http_reply_header(reply, "etag");
-  snprintf(out, TR_ETAG_SIZE, "%s", etag ? etag : "");
-}
-
 static enum tr_status az_make(struct tr_store *store, struct tr_ctx *ctx, struct tr_error *err) {
   struct azure *s = (struct azure *)store;
   struct az_call c;
@@ -50,7 +45,7 @@ static enum tr_status az_stat(struct tr_store *store, const char *key, struct tr
     const char *modified = tr_http_reply_header(&reply, "last-modified");
     out->size = length ? strtoll(length, NULL, 10) : 0;
     out->modified_ns = modified ? tr_time_parse(modified) : 0;
-    copy_etag(&reply, out->etag);
+    tr_http_io_etag(&reply, out->etag);
   }
   tr_http_reply_free(&reply);
   az_call_free(&c);
@@ -68,7 +63,7 @@ static enum tr_status az_put(struct tr_store *store, const char *key, struct tr_
   az_call_header(&c, "x-ms-blob-type", "BlockBlob");
   enum tr_status st = az_call_send(s, &c, put->data, put->bytes, AZ_LONG_MS, ctx, &reply, err);
   if (st == TR_OK && reply.status >= 300) st = az_failure(s, key, &reply, put->mode == TR_PUT_IF_ABSENT, err);
-  else if (st == TR_OK) copy_etag(&reply, put->new_etag);
+  else if (st == TR_OK) tr_http_io_etag(&reply, put->new_etag);
   tr_http_reply_free(&reply);
   az_call_free(&c);
   return st;
@@ -209,7 +204,7 @@ static enum tr_status az_upload_end(struct tr_store *store, const char *key, con
   enum tr_status st = tr_text_check(&body, err);
   if (st == TR_OK) st = az_call_send(s, &c, body.data, body.length, AZ_LONG_MS, ctx, &reply, err);
   if (st == TR_OK && reply.status >= 300) st = az_failure(s, key, &reply, false, err);
-  else if (st == TR_OK) copy_etag(&reply, etag_out);
+  else if (st == TR_OK) tr_http_io_etag(&reply, etag_out);
   tr_text_free(&body);
   tr_http_reply_free(&reply);
   az_call_free(&c);
@@ -222,56 +217,12 @@ static void az_upload_abort(struct tr_store *store, const char *key, const char 
 
 /* --- bytes under way --- */
 
-/* A flight and its io; `done` and submit hold one reference each, as cancelling may come between them. */
-struct az_io {
-  struct azure *s;
-  struct tr_store_io *io;
-  struct tr_http_flight *flight;
-  _Atomic int refs;
-};
-
-static void az_io_unref(struct az_io *x) {
-  if (atomic_fetch_sub(&x->refs, 1) != 1) return;
-  tr_http_flight_unref(x->flight);
-  free(x);
-}
-
-TR_MUST_USE static enum tr_status read_result(struct azure *s, const struct tr_store_io *io,
-                                              const struct tr_http_reply *reply, struct tr_error *err) {
-  if (reply->status >= 300) return az_failure(s, io->key, reply, false, err);
-  if (reply->status == 200 && io->offset > 0)
-    return tr_fail_os(err, 0, "%s/%s: the store does not give ranges", s->store.url, io->key);
-  if (reply->body_bytes != io->bytes)
-    return tr_fail_os(err, ESTALE, "%s/%s: ends before byte %lld", s->store.url, io->key,
-                      (long long)io->offset + (long long)io->bytes);
-  return TR_OK;
-}
-
-static void io_done(void *arg, enum tr_status st, struct tr_http_reply *reply, const struct tr_error *err) {
-  struct az_io *x = arg;
-  struct tr_store_io *io = x->io;
-  struct tr_error mine;
-  if (st != TR_OK) {
-    mine = *err;
-    st = az_transport_failure(st, reply, &mine);
-  } else if (io->kind == TR_IO_READ) {
-    st = read_result(x->s, io, reply, &mine);
-  } else if (reply->status >= 300) {
-    st = az_failure(x->s, io->key, reply, false, &mine);
-  } else {
-    copy_etag(reply, io->new_etag);
-  }
-  io->done(io, st, &mine);
-  az_io_unref(x);
-}
-
-TR_MUST_USE static enum tr_status send_io(struct azure *s, struct tr_store_io *io, struct az_io *x, struct az_call *c,
-                                          struct tr_error *err) {
-  struct tr_http_request request;
+TR_MUST_USE static enum tr_status sign_io(struct azure *s, const struct tr_store_io *io, struct az_call *c,
+                                          struct tr_http_request *request, struct tr_error *err) {
   bool reads = io->kind == TR_IO_READ;
   char id[64];
   if (reads) {
-    snprintf(c->range, sizeof c->range, "bytes=%" PRId64 "-%" PRId64, io->offset, io->offset + (int64_t)io->bytes - 1);
+    tr_http_io_range(io, c->range);
     az_call_header(c, "range", c->range);
     if (io->etag) az_call_header(c, "if-match", io->etag);
   } else {
@@ -279,46 +230,24 @@ TR_MUST_USE static enum tr_status send_io(struct azure *s, struct tr_store_io *i
     az_call_query(c, "blockid", id);
     az_call_query(c, "comp", "block");
   }
-  TR_TRY(az_call_sign(s, c, reads ? NULL : io->data, reads ? 0 : io->bytes, &request, err));
-  struct tr_http_part *into = calloc((size_t)io->n_parts + 1, sizeof *into);
-  if (!into) return tr_fail_memory(err, (size_t)io->n_parts * sizeof *into);
-  for (int i = 0; i < io->n_parts; i++) into[i] = (struct tr_http_part){io->parts[i].to, io->parts[i].bytes};
-  request.into = reads ? into : NULL;
-  request.n_into = io->n_parts;
-  request.deadline_ms = AZ_LONG_MS;
-  request.stall_ms = 10000;
-  request.fresh_connection = io->fresh_connection;
-  enum tr_status st = tr_http_submit(s->http, &request, io_done, x, &x->flight, err);
-  free(into);
-  return st;
+  return az_call_sign(s, c, reads ? NULL : io->data, reads ? 0 : io->bytes, request, err);
+}
+
+static enum tr_status io_failure(struct tr_store *store, const char *key, const struct tr_http_reply *reply,
+                                 struct tr_error *err) {
+  return az_failure((struct azure *)store, key, reply, false, err);
 }
 
 static void az_submit(struct tr_store *store, struct tr_store_io *io) {
   struct azure *s = (struct azure *)store;
+  struct tr_http_request request;
   struct tr_error err;
   struct az_call c;
-  struct az_io *x = calloc(1, sizeof *x);
-  enum tr_status st = x ? TR_OK : tr_fail_memory(&err, sizeof *x);
   az_call_begin(&c, io->kind == TR_IO_READ ? "GET" : "PUT", io->key);
-  if (x) {
-    x->s = s;
-    x->io = io;
-    x->refs = 2;
-    io->under_way = x;
-    st = send_io(s, io, x, &c, &err);
-  }
+  enum tr_status st = sign_io(s, io, &c, &request, &err);
+  if (st == TR_OK) st = tr_http_io_start(store, io, s->http, &request, io_failure, &err);
   az_call_free(&c);
-  if (st != TR_OK) {
-    free(x);
-    io->done(io, st, &err);
-    return;
-  }
-  az_io_unref(x);
-}
-
-static void az_cancel(struct tr_store *store, struct tr_store_io *io) {
-  (void)store;
-  tr_http_cancel(((struct az_io *)io->under_way)->flight);
+  if (st != TR_OK) io->done(io, st, &err);
 }
 
 static void az_free(struct tr_store *store) {
@@ -334,9 +263,9 @@ static void az_free(struct tr_store *store) {
   free(s);
 }
 
-static const struct tr_store_ops OPS = {az_make,   az_stat,         az_put,        az_list,
-                                        az_remove, az_upload_begin, az_upload_end, az_upload_abort,
-                                        az_submit, az_cancel,       az_free};
+static const struct tr_store_ops OPS = {az_make,   az_stat,           az_put,        az_list,
+                                        az_remove, az_upload_begin,   az_upload_end, az_upload_abort,
+                                        az_submit, tr_http_io_cancel, az_free};
 
 /* "container[@host]/root" */
 TR_MUST_USE static enum tr_status set_up(struct azure *s, const char *rest, const struct tr_store_option *options,

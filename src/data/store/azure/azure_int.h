@@ -1,8 +1,7 @@
 /* Inside of the Azure Blob store: a container and a prefix in it, and requests to it. */
 #pragma once
-#include "data/store/store_int.h"
+#include "data/store/http_io.h"
 #include "net/crypto.h"
-#include "net/http.h"
 
 enum { AZ_LONG_MS = 120000, AZ_SHORT_MS = 30000, AZ_HEADERS = 12, AZ_QUERY = 8 };
 
@@ -39,8 +38,6 @@ TR_MUST_USE enum tr_status az_call_send(struct azure *s, struct az_call *c, cons
                                         struct tr_error *err);
 TR_MUST_USE enum tr_status az_failure(const struct azure *s, const char *key, const struct tr_http_reply *reply,
                                       bool if_absent, struct tr_error *err);
-TR_MUST_USE enum tr_status az_transport_failure(enum tr_status st, const struct tr_http_reply *reply,
-                                                struct tr_error *err);
 /* The code of a failure, "" when none is given. */
 void az_error_code(const struct tr_http_reply *reply, char *out, size_t size);
 /* From options and environment: account, endpoint, key, SAS. */

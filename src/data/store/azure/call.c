@@ -109,12 +109,6 @@ enum tr_status az_call_sign(struct azure *s, struct az_call *c, const void *body
   return TR_OK;
 }
 
-enum tr_status az_transport_failure(enum tr_status st, const struct tr_http_reply *reply, struct tr_error *err) {
-  bool passes = reply->fault == TR_HTTP_FAULT_CONNECT || reply->fault == TR_HTTP_FAULT_BROKEN;
-  if (st == TR_ERROR && passes && err) err->os_errno = EAGAIN;
-  return reply->fault == TR_HTTP_FAULT_CANCELLED ? TR_CANCELLED : st;
-}
-
 void az_error_code(const struct tr_http_reply *reply, char *out, size_t size) {
   const char *told = tr_http_reply_header(reply, "x-ms-error-code");
   if (told) snprintf(out, size, "%s", told);
@@ -151,8 +145,5 @@ enum tr_status az_call_send(struct azure *s, struct az_call *c, const void *body
   struct tr_http_request request;
   memset(reply, 0, sizeof *reply);
   TR_TRY(az_call_sign(s, c, body, bytes, &request, err));
-  request.deadline_ms = deadline_ms;
-  request.stall_ms = 20000;
-  enum tr_status st = tr_http_call(s->http, &request, ctx, reply, err);
-  return st == TR_OK ? TR_OK : az_transport_failure(st, reply, err);
+  return tr_http_io_call(s->http, &request, deadline_ms, ctx, reply, err);
 }

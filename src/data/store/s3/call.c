@@ -101,12 +101,6 @@ enum tr_status s3_call_sign(struct s3 *s, struct s3_call *c, const void *body, s
   return TR_OK;
 }
 
-enum tr_status s3_transport_failure(enum tr_status st, const struct tr_http_reply *reply, struct tr_error *err) {
-  bool passes = reply->fault == TR_HTTP_FAULT_CONNECT || reply->fault == TR_HTTP_FAULT_BROKEN;
-  if (st == TR_ERROR && passes && err) err->os_errno = EAGAIN;
-  return reply->fault == TR_HTTP_FAULT_CANCELLED ? TR_CANCELLED : st;
-}
-
 /* A bucket elsewhere tells its region; the next attempt goes there. */
 static bool learn_region(struct s3 *s, const struct tr_http_reply *reply) {
   const char *told = tr_http_reply_header(reply, "x-amz-bucket-region");
@@ -167,13 +161,5 @@ enum tr_status s3_call_send(struct s3 *s, struct s3_call *c, const void *body, s
   struct tr_http_request request;
   memset(reply, 0, sizeof *reply);
   TR_TRY(s3_call_sign(s, c, body, bytes, &request, err));
-  request.deadline_ms = deadline_ms;
-  request.stall_ms = 20000;
-  enum tr_status st = tr_http_call(s->http, &request, ctx, reply, err);
-  return st == TR_OK ? TR_OK : s3_transport_failure(st, reply, err);
-}
-
-void s3_copy_etag(const struct tr_http_reply *reply, char out[TR_ETAG_SIZE]) {
-  const char *etag = tr_http_reply_header(reply, "etag");
-  snprintf(out, TR_ETAG_SIZE, "%s", etag ? etag : "");
+  return tr_http_io_call(s->http, &request, deadline_ms, ctx, reply, err);
 }

@@ -62,7 +62,7 @@ static enum tr_status s3_stat(struct tr_store *store, const char *key, struct tr
     const char *modified = tr_http_reply_header(&reply, "last-modified");
     out->size = length ? strtoll(length, NULL, 10) : 0;
     out->modified_ns = modified ? tr_time_parse(modified) : 0;
-    s3_copy_etag(&reply, out->etag);
+    tr_http_io_etag(&reply, out->etag);
   }
   tr_http_reply_free(&reply);
   s3_call_free(&c);
@@ -79,7 +79,7 @@ static enum tr_status s3_put(struct tr_store *store, const char *key, struct tr_
   if (put->mode == TR_PUT_IF_MATCH) s3_call_header(&c, "if-match", put->etag);
   enum tr_status st = s3_call_send(s, &c, put->data, put->bytes, S3_LONG_MS, ctx, &reply, err);
   if (st == TR_OK && reply.status >= 300) st = s3_failure(s, key, &reply, put->mode == TR_PUT_IF_ABSENT, err);
-  else if (st == TR_OK) s3_copy_etag(&reply, put->new_etag);
+  else if (st == TR_OK) tr_http_io_etag(&reply, put->new_etag);
   tr_http_reply_free(&reply);
   s3_call_free(&c);
   return st;
@@ -256,56 +256,12 @@ static void s3_upload_abort(struct tr_store *store, const char *key, const char 
 
 /* --- bytes under way --- */
 
-/* A flight and its io; `done` and submit hold one reference each, as cancelling may come between them. */
-struct s3_io {
-  struct s3 *s;
-  struct tr_store_io *io;
-  struct tr_http_flight *flight;
-  _Atomic int refs;
-};
-
-static void s3_io_unref(struct s3_io *x) {
-  if (atomic_fetch_sub(&x->refs, 1) != 1) return;
-  tr_http_flight_unref(x->flight);
-  free(x);
-}
-
-TR_MUST_USE static enum tr_status read_result(struct s3 *s, const struct tr_store_io *io,
-                                              const struct tr_http_reply *reply, struct tr_error *err) {
-  if (reply->status >= 300) return s3_failure(s, io->key, reply, false, err);
-  if (reply->status == 200 && io->offset > 0)
-    return tr_fail_os(err, 0, "%s/%s: the store does not give ranges", s->store.url, io->key);
-  if (reply->body_bytes != io->bytes)
-    return tr_fail_os(err, ESTALE, "%s/%s: ends before byte %lld", s->store.url, io->key,
-                      (long long)io->offset + (long long)io->bytes);
-  return TR_OK;
-}
-
-static void io_done(void *arg, enum tr_status st, struct tr_http_reply *reply, const struct tr_error *err) {
-  struct s3_io *x = arg;
-  struct tr_store_io *io = x->io;
-  struct tr_error mine;
-  if (st != TR_OK) {
-    mine = *err;
-    st = s3_transport_failure(st, reply, &mine);
-  } else if (io->kind == TR_IO_READ) {
-    st = read_result(x->s, io, reply, &mine);
-  } else if (reply->status >= 300) {
-    st = s3_failure(x->s, io->key, reply, false, &mine);
-  } else {
-    s3_copy_etag(reply, io->new_etag);
-  }
-  io->done(io, st, &mine);
-  s3_io_unref(x);
-}
-
-TR_MUST_USE static enum tr_status send_io(struct s3 *s, struct tr_store_io *io, struct s3_io *x, struct s3_call *c,
-                                          struct tr_error *err) {
-  struct tr_http_request request;
+TR_MUST_USE static enum tr_status sign_io(struct s3 *s, const struct tr_store_io *io, struct s3_call *c,
+                                          struct tr_http_request *request, struct tr_error *err) {
   bool reads = io->kind == TR_IO_READ;
   char number[16];
   if (reads) {
-    snprintf(c->range, sizeof c->range, "bytes=%" PRId64 "-%" PRId64, io->offset, io->offset + (int64_t)io->bytes - 1);
+    tr_http_io_range(io, c->range);
     s3_call_header(c, "range", c->range);
     if (io->etag) s3_call_header(c, "if-match", io->etag);
   } else {
@@ -313,46 +269,24 @@ TR_MUST_USE static enum tr_status send_io(struct s3 *s, struct tr_store_io *io, 
     s3_call_query(c, "partNumber", number);
     s3_call_query(c, "uploadId", io->upload);
   }
-  TR_TRY(s3_call_sign(s, c, reads ? NULL : io->data, reads ? 0 : io->bytes, &request, err));
-  struct tr_http_part *into = calloc((size_t)io->n_parts + 1, sizeof *into);
-  if (!into) return tr_fail_memory(err, (size_t)io->n_parts * sizeof *into);
-  for (int i = 0; i < io->n_parts; i++) into[i] = (struct tr_http_part){io->parts[i].to, io->parts[i].bytes};
-  request.into = reads ? into : NULL;
-  request.n_into = io->n_parts;
-  request.deadline_ms = S3_LONG_MS;
-  request.stall_ms = 10000;
-  request.fresh_connection = io->fresh_connection;
-  enum tr_status st = tr_http_submit(s->http, &request, io_done, x, &x->flight, err);
-  free(into);
-  return st;
+  return s3_call_sign(s, c, reads ? NULL : io->data, reads ? 0 : io->bytes, request, err);
+}
+
+static enum tr_status io_failure(struct tr_store *store, const char *key, const struct tr_http_reply *reply,
+                                 struct tr_error *err) {
+  return s3_failure((struct s3 *)store, key, reply, false, err);
 }
 
 static void s3_submit(struct tr_store *store, struct tr_store_io *io) {
   struct s3 *s = (struct s3 *)store;
+  struct tr_http_request request;
   struct tr_error err;
   struct s3_call c;
-  struct s3_io *x = calloc(1, sizeof *x);
-  enum tr_status st = x ? TR_OK : tr_fail_memory(&err, sizeof *x);
   s3_call_begin(&c, io->kind == TR_IO_READ ? "GET" : "PUT", io->key);
-  if (x) {
-    x->s = s;
-    x->io = io;
-    x->refs = 2;
-    io->under_way = x;
-    st = send_io(s, io, x, &c, &err);
-  }
+  enum tr_status st = sign_io(s, io, &c, &request, &err);
+  if (st == TR_OK) st = tr_http_io_start(store, io, s->http, &request, io_failure, &err);
   s3_call_free(&c);
-  if (st != TR_OK) {
-    free(x);
-    io->done(io, st, &err);
-    return;
-  }
-  s3_io_unref(x);
-}
-
-static void s3_cancel(struct tr_store *store, struct tr_store_io *io) {
-  (void)store;
-  tr_http_cancel(((struct s3_io *)io->under_way)->flight);
+  if (st != TR_OK) io->done(io, st, &err);
 }
 
 static void s3_free(struct tr_store *store) {
@@ -365,9 +299,9 @@ static void s3_free(struct tr_store *store) {
   free(s);
 }
 
-static const struct tr_store_ops OPS = {s3_make,   s3_stat,         s3_put,        s3_list,
-                                        s3_remove, s3_upload_begin, s3_upload_end, s3_upload_abort,
-                                        s3_submit, s3_cancel,       s3_free};
+static const struct tr_store_ops OPS = {s3_make,   s3_stat,           s3_put,        s3_list,
+                                        s3_remove, s3_upload_begin,   s3_upload_end, s3_upload_abort,
+                                        s3_submit, tr_http_io_cancel, s3_free};
 
 TR_MUST_USE static enum tr_status set_endpoint(struct s3 *s, const struct tr_store_option *options, int n,
                                                struct tr_error *err) {

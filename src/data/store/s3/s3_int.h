@@ -1,8 +1,7 @@
 /* Inside of the S3 store: a bucket and a prefix in it, and requests to it. */
 #pragma once
-#include "data/store/store_int.h"
+#include "data/store/http_io.h"
 #include "net/aws.h"
-#include "net/http.h"
 #include "net/sigv4.h"
 
 enum { S3_LONG_MS = 120000, S3_SHORT_MS = 30000, S3_HEADERS = 12 };
@@ -44,7 +43,3 @@ TR_MUST_USE enum tr_status s3_call_send(struct s3 *s, struct s3_call *c, const v
 /* What a reply of 300 and above means; `key` NULL: the bucket. */
 TR_MUST_USE enum tr_status s3_failure(struct s3 *s, const char *key, const struct tr_http_reply *reply,
                                       bool conditional_put, struct tr_error *err);
-/* A transport failure as an error of the store. */
-TR_MUST_USE enum tr_status s3_transport_failure(enum tr_status st, const struct tr_http_reply *reply,
-                                                struct tr_error *err);
-void s3_copy_etag(const struct tr_http_reply *reply, char out[TR_ETAG_SIZE]);

@@ -1,6 +1,6 @@
 /* Queries as clients send, watch and cancel them. */
 #include "base/mem.h"
-#include "scheduler/api_int.h"
+#include "scheduler/api/api_int.h"
 #include "scheduler/planning.h"
 #include <stdio.h>
 #include <stdlib.h>

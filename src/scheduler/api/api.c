@@ -1,5 +1,5 @@
 /* Routes, heads and bodies: see api.h. */
-#include "scheduler/api_int.h"
+#include "scheduler/api/api_int.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

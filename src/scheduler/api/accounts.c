@@ -1,5 +1,5 @@
 /* Accounts, keys, deployments, usage. */
-#include "scheduler/api_int.h"
+#include "scheduler/api/api_int.h"
 #include <string.h>
 #include <time.h>
 

@@ -1,6 +1,6 @@
 /* Reading bodies: see api_int.h. Every refusal names the field and where it stands. */
 #include "meta/plan/codec_seal.h"
-#include "scheduler/api_int.h"
+#include "scheduler/api/api_int.h"
 #include <string.h>
 
 bool tr_text_keeps(const char *s, enum tr_text_rule rule, size_t most) {

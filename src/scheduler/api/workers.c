@@ -1,6 +1,6 @@
 /* Leases and reports, workers, capacity. */
 #include "base/arena.h"
-#include "scheduler/api_int.h"
+#include "scheduler/api/api_int.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* What everybody may ask: health, metrics (totals of the process, no names), the API's description. */
 #include "base/mem.h"
-#include "scheduler/api_int.h"
-#include "scheduler/openapi.h"
+#include "scheduler/api/api_int.h"
+#include "scheduler/api/openapi.h"
 #include <string.h>
 
 bool tr_api_health(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {

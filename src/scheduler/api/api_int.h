@@ -1,7 +1,7 @@
 /* Between the files of the API: routes, reading of bodies, handlers. */
 #pragma once
 #include "base/json_text.h"
-#include "scheduler/api.h"
+#include "scheduler/api/api.h"
 
 struct tr_api_route {
   const char *method, *path;                 /* one "{id}" at most */
