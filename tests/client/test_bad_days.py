@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import terality
 from pandas.testing import assert_frame_equal, assert_series_equal
@@ -48,6 +50,31 @@ def test_truncated_parquet(tmp_path: Path) -> None:
         path.write_bytes(whole[:size])
         with pytest.raises(pa.ArrowInvalid, match=r"x\.parquet"):
             terality.execute(terality.read_parquet(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (b'{"index_columns": [', json.JSONDecodeError),
+        (b"\xff\xfe", ValueError),
+        (b"3", ValueError),
+        (b"[]", ValueError),
+        (b'{"index_columns": 3, "columns": []}', ValueError),
+        (b'{"index_columns": [3], "columns": []}', ValueError),
+        (b'{"index_columns": [], "columns": [3]}', ValueError),
+        (b'{"index_columns": [], "columns": [{"field_name": "k"}]}', ValueError),
+        (b'{"index_columns": [], "columns": [], "column_indexes": ["k"]}', ValueError),
+        (b'{"index_columns": [{"kind": "range", "name": null}], "columns": []}', ValueError),
+        (b'{"index_columns": [{"kind": "range", "start": 0, "stop": 9, "step": 0}], "columns": []}', ValueError),
+        (b'{"index_columns": [{"kind": "range", "start": 0, "stop": "x", "step": 1}], "columns": []}', ValueError),
+    ],
+)
+def test_corrupt_pandas_metadata(text: bytes, error: type[Exception], tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    columns = pyarrow.table({"k": [1, 2]})
+    pyarrow.parquet.write_table(columns.replace_schema_metadata({b"pandas": text}), path)
+    with pytest.raises(error, match=r"x\.parquet.*pandas metadata"):
+        terality.read_parquet(path)
 
 
 def test_replaced_between_plan_and_read(tmp_path: Path) -> None:

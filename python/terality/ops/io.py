@@ -129,7 +129,7 @@ def _parquet_table(rel: Any, found: Any, metadata: str | None, wanted: Any, path
     names = [name for name, _, _ in found]
     if len(set(names)) != len(names):
         raise Fallback("duplicate column names")
-    meta = json.loads(metadata) if metadata else {}
+    meta = _stored_metadata(metadata, paths[0]) if metadata else {}
     index_columns = meta.get("index_columns", [])
     physical = [c for c in index_columns if isinstance(c, str)]
     ranges = [c for c in index_columns if isinstance(c, dict)]
@@ -154,6 +154,37 @@ def _parquet_table(rel: Any, found: Any, metadata: str | None, wanted: Any, path
     columns = _labels_of_metadata(meta, chosen)
     dtypes = [_dtype_of(rel, e) for e in exprs]
     return Table(rel, exprs, dtypes, columns, rows)
+
+
+def _stored_metadata(text: str, path: str) -> dict[str, Any]:
+    """Parse what pandas stored with a file; what it cannot have stored is an error that names the file."""
+    where = f"Parquet file {path!r}: the pandas metadata"
+    try:
+        meta = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise json.JSONDecodeError(f"{where} is corrupt: {error.msg}", error.doc, error.pos) from None
+    except RecursionError:
+        meta = None
+    if not isinstance(meta, dict):
+        raise _corrupt(where, "no object")
+    for part, kinds in (("index_columns", (str, dict)), ("columns", (dict,)), ("column_indexes", (dict,))):
+        entries = meta.setdefault(part, [])
+        if not isinstance(entries, list) or not all(isinstance(entry, kinds) for entry in entries):
+            raise _corrupt(where, f"bad {part}")
+    for entry in meta["index_columns"]:
+        if isinstance(entry, dict):
+            steps = [entry.get(bound) for bound in ("start", "stop", "step")]
+            if not all(type(n) is int and abs(n) < 2**63 for n in steps) or steps[2] == 0:
+                raise _corrupt(where, "a bad range of row labels")
+    if not all("name" in entry for entry in meta["columns"]):
+        raise _corrupt(where, "a column without a name")
+    return meta
+
+
+def _corrupt(where: str, reason: str) -> Exception:
+    from pyarrow import ArrowInvalid
+
+    return ArrowInvalid(f"{where} is corrupt: {reason}")
 
 
 def _dtype_of(rel: Any, expr: Any) -> Any:
