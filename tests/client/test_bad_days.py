@@ -20,6 +20,8 @@ import terality
 from pandas.testing import assert_frame_equal, assert_series_equal
 from terality import _engine
 
+from ..parity.programs import mode
+
 
 def table(n: int) -> pandas.DataFrame:
     """Make n rows of three dtypes."""
@@ -95,10 +97,13 @@ def test_replaced_between_plan_and_read(tmp_path: Path) -> None:
 def test_writing_where_one_cannot(tmp_path: Path) -> None:
     df = terality.from_pandas(table(100))
     for target in (tmp_path / "no folder" / "x.parquet", tmp_path):
-        with pytest.raises(OSError):
-            df.to_parquet(target)
-        with pytest.raises(OSError):
-            df.to_csv(target)
+        for name in ("to_parquet", "to_csv"):
+            with pytest.raises(OSError) as ours:
+                getattr(df, name)(target)
+            with pytest.raises(OSError) as theirs, mode("off"):
+                getattr(table(100), name)(target)
+            assert type(ours.value) is type(theirs.value)
+            assert target == tmp_path or str(ours.value) == str(theirs.value)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 from pandas import DataFrame, Index, RangeIndex
+from pandas.io.common import check_parent_directory
 
 from .. import _engine
 from ..dtypes import category_dtype, engine_name, pandas_dtype
@@ -70,6 +71,12 @@ def _target(path: Any, storage_options: Any) -> Place:
     if not isinstance(path, (str, os.PathLike)) or "://" in str(path) or storage_options is not None:
         raise Fallback("a target that is neither a local path nor an object of a known store")
     return Place(os.path.expanduser(os.fspath(path)))
+
+
+def _check_parent(place: Place) -> None:
+    """Refuse a folder that is not there, in pandas' words, before anything is computed for it."""
+    if place.store is None:
+        check_parent_directory(place.path)
 
 
 _opened: set[tuple[int, int]] = set()
@@ -329,6 +336,7 @@ def _write_parquet(self: DataFrame, path: Any, engine: Any, compression: Any, in
     if index is None:
         table = _with_range(table)
     whole, names, fields = _columns_to_write(table, index)
+    _check_parent(place)
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
     meta = _pandas_metadata(table, whole, names, fields, index)
@@ -351,6 +359,7 @@ def to_csv(self: DataFrame, path_or_buf: Any = None, *, sep: str = ",", na_rep: 
         raise Fallback("compression, or separators of several characters")
     table = table_of(self)
     whole, names = _csv_columns(table, index)
+    _check_parent(place)
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
     _engine.write_csv(
