@@ -140,6 +140,18 @@ def test_over_budget() -> None:
     assert len(df.sort_values("v").to_pandas()) == 1_000_000
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MODE", "fast"), ("MEMORY_BUDGET", "8 gigs"), ("MEMORY_BUDGET", "-5"), ("THREADS", "0"), ("THREADS", "two")],
+)
+def test_wrong_environment(name: str, value: str) -> None:
+    environment = {**os.environ, f"TERALITY_{name}": value}
+    code = "import terality"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1].startswith(f"ValueError: TERALITY_{name}={value!r}: expected ")
+
+
 def test_interrupt_leaves_everything_usable() -> None:
     df = terality.from_pandas(table(3_000_000))
     expected = df.sort_values("v").head(3).to_pandas()
