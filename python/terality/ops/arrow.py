@@ -1,4 +1,4 @@
-"""Frames and Series as Arrow tables, for whoever reads them across Arrow's C interface: Polars, DuckDB, pyarrow."""
+"""Frames and Series as Arrow streams, for whoever reads them through Arrow's C interface."""
 
 from __future__ import annotations
 
