@@ -75,7 +75,8 @@ static bool answer(struct connection *c, size_t head, size_t body) {
   int n = 0;
   path[strcspn(path, "?")] = 0;
   if (!ok || strcmp(path, "/drop") == 0) return false;
-  if (strcmp(method, "HEAD") == 0) return give(c, "HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n", 39);
+  if (strcmp(method, "HEAD") == 0 && strcmp(path, "/headless") != 0)
+    return give(c, "HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n", 39);
   if (strncmp(path, "/echo", 5) == 0) return reply(c, 200, "", c->in, head + body);
   if (sscanf(path, "/bytes/%d", &n) == 1) return bytes_reply(c, (size_t)n);
   if (sscanf(path, "/held/%d", &n) == 1) {
@@ -90,6 +91,7 @@ static bool answer(struct connection *c, size_t head, size_t body) {
   }
   if (strcmp(path, "/short") == 0)
     return give(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789", 50) && false;
+  if (strcmp(path, "/headless") == 0) return give(c, "HTTP/1.1 200 OK\r\nServer: me\r\nETag: \"a\"\r\n", 39) && false;
   if (strcmp(path, "/stall") == 0) {
     give(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789", 50);
     pause_ms(c, 20000);

@@ -3,6 +3,7 @@
  *   /bytes/N       N bytes 0, 1, … 250, 0, …
  *   /status/N      an empty reply with that status (a 4xx has the body "refused")
  *   /drop          ends the connection without a word     /short      promises 100 bytes and sends 10
+ *   /headless      ends the connection within the headers
  *   /stall         sends half and then nothing            /late/MS    answers after MS milliseconds
  *   /held/N        as /bytes/N, once `holding` is false
  *   /moved         302 to /echo                           /chunked    "hello world" in chunks

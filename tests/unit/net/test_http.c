@@ -146,6 +146,8 @@ static void faults(void **state) {
       {"/bytes/5000", {.max_bytes = 4999}, TR_HTTP_FAULT_TOO_LARGE},
       {"/drop", {0}, TR_HTTP_FAULT_BROKEN},
       {"/short", {0}, TR_HTTP_FAULT_BROKEN},
+      {"/headless", {0}, TR_HTTP_FAULT_BROKEN},
+      {"/headless", {.method = "HEAD"}, TR_HTTP_FAULT_BROKEN},
       {"/late/3000", {.deadline_ms = 80}, TR_HTTP_FAULT_DEADLINE},
       {"/stall", {.deadline_ms = 150}, TR_HTTP_FAULT_DEADLINE},
   };
