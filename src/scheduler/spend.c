@@ -94,7 +94,7 @@ static void check_cap(struct tr_state *s, struct tr_query *q, struct tr_clock at
   double cap = q->deployment->usd_per_query;
   char text[200];
   if (cap <= 0 || q->usd + q->usd_flight <= cap) return;
-  snprintf(text, sizeof text, "the query has cost about $%.2f; the cap of its deployment is $%.2f a query",
+  snprintf(text, sizeof text, "the query has cost about $%.4g, the cap of its deployment is $%.4g a query",
            q->usd + q->usd_flight, cap);
   struct tr_query_error error = {"SpendCapError", NULL, text, -1, -1};
   tr_query_fail(s, q, &error, at);
