@@ -245,7 +245,7 @@ static void child_can_allocate_after_fork(void **state) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-      alarm(20);
+      alarm(120);
       void *p;
       if (tr_mem_alloc(MIB, &p, NULL) != TR_OK) _exit(1);
       tr_mem_free(p, MIB);

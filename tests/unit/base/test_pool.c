@@ -242,7 +242,7 @@ static void child_has_a_pool(void **state) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-      alarm(20);
+      alarm(120);
       _exit(use_pool(NULL) ? 1 : 0);
     }
     int status;
@@ -258,7 +258,7 @@ static enum tr_status fork_inside(void *arg, int thread, int64_t begin, int64_t 
   if (begin != 3) return doze(arg, thread, begin, end, err);
   pid_t child = fork();
   if (child == 0) {
-    alarm(20);
+    alarm(120);
     _exit(use_pool(NULL) ? 1 : 0);
   }
   int status = 1;
