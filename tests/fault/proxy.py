@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+
 @dataclass
 class Exchange:
     """A request; `reply` is filled when there is one."""
@@ -36,9 +37,8 @@ def refusal(status: str) -> bytes:
     """Give an answer as S3 words it."""
     code = "SlowDown" if status == "503" else "InternalError"
     text = f"<Error><Code>{code}</Code><Message>made on purpose</Message></Error>"
-    return (
-        f"HTTP/1.1 {status} Made On Purpose\r\nContent-Type: application/xml\r\nContent-Length: {len(text)}\r\n\r\n{text}"
-    ).encode()
+    head = f"HTTP/1.1 {status} Made On Purpose\r\nContent-Type: application/xml\r\nContent-Length: {len(text)}"
+    return f"{head}\r\n\r\n{text}".encode()
 
 
 class _Stream:
