@@ -232,7 +232,7 @@ class Runner:
         answer: dict[str, Any] = {}
         thread = threading.Thread(target=self._ask, args=(folder, answer), daemon=True)
         thread.start()
-        if scenario.worker:
+        if scenario.worker and not scenario.scheduler:  # alone until then, or it might never come to that step
             wait_for(lambda: cluster.workers[0].poll() is not None or not thread.is_alive(), 120)
         cluster.worker(**settings)
         if scenario.outage:

@@ -173,6 +173,10 @@ class Session:
                 text = f"query {query} failed with {name}; the text of the error cannot be unsealed"
         elif error.get("message"):
             text = str(error["message"])
+        elif name:
+            # What cannot be sealed does not leave the worker.
+            key = f"{self.profile.store.rstrip('/')}/keys/{self.deployment}"
+            text = f"query {query} failed: a worker cannot read {key} ({name}); the worker's log tells the cause"
         found = _exception_class(name)(text)
         found.add_note(f"terality: query {query}, stage {error.get('stage')}, task {error.get('task')} on the cluster")
         return found
