@@ -295,6 +295,7 @@ static void helpers_take_no_signals(void **state) {
 static void defaults(void **state) {
   (void)state;
   struct tr_ctx ctx;
+  struct tr_error err;
   setenv("TERALITY_THREADS", "3", 1);
   tr_ctx_init(&ctx);
   assert_int_equal(ctx.threads, 3);
@@ -303,6 +304,9 @@ static void defaults(void **state) {
     setenv("TERALITY_THREADS", wrong[i], 1);
     tr_ctx_init(&ctx);
     assert_int_equal(ctx.threads, tr_pool_cores());
+    const bool fine = !*wrong[i] || strcmp(wrong[i], "1000") == 0; /* not set; all there are */
+    assert_int_equal(tr_pool_check_environment(&err), fine ? TR_OK : TR_ERROR);
+    assert_true(fine || strstr(err.text, "TERALITY_THREADS='"));
   }
   unsetenv("TERALITY_THREADS");
   assert_int_equal(tr_grain(&ctx), TR_MORSEL_ROWS);
