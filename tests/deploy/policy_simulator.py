@@ -1,6 +1,6 @@
 """Says what IAM would say about one request, from policy documents alone.
 
-Follows AWS' evaluation logic: an explicit Deny in any policy decides; otherwise an identity policy must allow and, where
+Follows AWS' evaluation logic: an explicit Deny in any policy decides; otherwise an identity policy must allow and, if
 the role has one, the permissions boundary too; a resource policy that allows the principal counts within one account
 like an identity policy (the boundary still limits it, as it does for a role's ARN), and across accounts both sides have
 to allow. Organisation and session policies are not modelled: they only ever take away.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 _ELEMENTS = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "Condition"}
@@ -66,7 +66,7 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _glob(pattern: str, any_case: bool) -> re.Pattern[str]:
     text = "".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in pattern)
     return re.compile(text, re.DOTALL | (re.IGNORECASE if any_case else 0))

@@ -148,7 +148,9 @@ class Stack:
 
     def _ref(self, name: str) -> Any:
         pseudo = {"AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::Partition": "aws", "AWS::NoValue": _NO_VALUE}
-        pseudo["AWS::StackId"] = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/terality-demo/0a1b2c3d-0000-11ee-9999"
+        pseudo["AWS::StackId"] = (
+            f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/terality-demo/0a1b2c3d-0000-11ee-9999"
+        )
         if name in pseudo:
             return pseudo[name]
         if name in self.values:

@@ -36,7 +36,16 @@ STACK = Stack()
 TEMPLATES = STACK.outputs["DataBucket"]  # the bucket's name in the template; the server's is another
 BUCKET = "tables"
 ROLES = {"WORKER": "WorkerLambdaRole", "SCHEDULER": "SchedulerRole", "CLIENT": None}
-PREFIXES = ["audit/x", "commit/q1/0/1", "keys/d01", "results/q1", "shuffle/3f/x", "uploads/ab", "uploads/doctor-1", "other"]
+PREFIXES = [
+    "audit/x",
+    "commit/q1/0/1",
+    "keys/d01",
+    "results/q1",
+    "shuffle/3f/x",
+    "uploads/ab",
+    "uploads/doctor-1",
+    "other",
+]
 ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"]
 
 
@@ -181,7 +190,7 @@ def test_server_and_simulator_agree(bucket: Bucket) -> None:
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_either_policy_alone_keeps_the_scheduler_out(bucket: Bucket, action: str) -> None:
-    """Somebody allows the scheduler everything: the template's Deny in its own policy, or in the bucket's, still holds."""
+    """Somebody allows the scheduler everything: the Deny in its own policy, or in the bucket's, still holds."""
     resources = [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"]
     mistake = [{"Effect": "Allow", "Principal": {"AWS": ["SCHEDULER"]}, "Action": "s3:*", "Resource": resources}]
     own = [s for d in identity_policies("SCHEDULER") for s in as_bucket_policy(d["Statement"], {"AWS": ["SCHEDULER"]})]

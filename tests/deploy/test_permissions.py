@@ -104,8 +104,16 @@ def test_no_other_action_of_any_service(grade: str) -> None:
     ours = calls(*sections)
     listed_actions = {call["action"] for call in ours}
     assert listed_actions <= known, f"no actions of AWS: {listed_actions - known}"
-    context = {"aws:SecureTransport": "true", "aws:RequestedRegion": REGION, "aws:RequestTag/terality:deployment": "demo"}
-    resources = ["*", f"arn:aws:s3:::{BUCKET}/results/x", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:terality-demo-own"]
+    context = {
+        "aws:SecureTransport": "true",
+        "aws:RequestedRegion": REGION,
+        "aws:RequestTag/terality:deployment": "demo",
+    }
+    resources = [
+        "*",
+        f"arn:aws:s3:::{BUCKET}/results/x",
+        f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:terality-demo-own",
+    ]
     policies, boundary = stack.identity_policies("SchedulerRole"), stack.boundary("SchedulerRole")
     # Services that the role acts on and such as hold data or rights; of the rest no statement speaks.
     services = ("autoscaling:", "cloudformation:", "cloudwatch:", "ec2:", "ecs:", "iam:", "kms:", "lambda:", "logs:")
@@ -180,11 +188,23 @@ OTHERS = [  # action, resource, keys: near misses of what is allowed
         f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/payroll:7",
         {"ecs:cluster": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/terality-demo"},
     ),
-    ("ecs:RegisterTaskDefinition", f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/terality-demo-worker:2", {"tag": True}),
+    (
+        "ecs:RegisterTaskDefinition",
+        f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/terality-demo-worker:2",
+        {"tag": True},
+    ),
     ("ecs:ExecuteCommand", f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/terality-demo/01", {}),
     ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
-    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/terality-demo-scheduler", {"iam:PassedToService": "lambda.amazonaws.com"}),
-    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/terality-demo-worker-ecs", {"iam:PassedToService": "lambda.amazonaws.com"}),
+    (
+        "iam:PassRole",
+        f"arn:aws:iam::{ACCOUNT}:role/terality-demo-scheduler",
+        {"iam:PassedToService": "lambda.amazonaws.com"},
+    ),
+    (
+        "iam:PassRole",
+        f"arn:aws:iam::{ACCOUNT}:role/terality-demo-worker-ecs",
+        {"iam:PassedToService": "lambda.amazonaws.com"},
+    ),
     ("iam:DeleteRolePermissionsBoundary", f"arn:aws:iam::{ACCOUNT}:role/terality-demo-worker-ecs", {}),
     ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/terality-demo-scheduler", {}),
     ("ec2:RunInstances", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/*", {"ec2:MetadataHttpTokens": "required"}),
@@ -195,7 +215,11 @@ OTHERS = [  # action, resource, keys: near misses of what is allowed
     ),
     ("ec2:CreateTags", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {"tag": True}),
     ("ec2:TerminateInstances", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {"tagged": True}),
-    ("ec2:DeleteLaunchTemplate", f"arn:aws:ec2:{REGION}:{ACCOUNT}:launch-template/lt-0workerlaunchtemplate", {"tagged": True}),
+    (
+        "ec2:DeleteLaunchTemplate",
+        f"arn:aws:ec2:{REGION}:{ACCOUNT}:launch-template/lt-0workerlaunchtemplate",
+        {"tagged": True},
+    ),
     ("s3:GetObject", f"arn:aws:s3:::{BUCKET}/results/q1/0-0", {}),
     ("s3:GetObject", "arn:aws:s3:::flights-raw/a.parquet", {}),
     ("s3:PutObject", "arn:aws:s3:::programs-of-demo/terality/1.0/worker-arm64.zip", {}),
@@ -219,7 +243,9 @@ def test_near_misses_are_refused(grade: str, action: str, resource: str, keys: d
 
 
 @pytest.mark.parametrize("grade", GRADES)
-@pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:GetObjectVersion", "s3:ListBucket"])
+@pytest.mark.parametrize(
+    "action", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:GetObjectVersion", "s3:ListBucket"]
+)
 def test_each_of_three_policies_keeps_the_scheduler_from_data(grade: str, action: str) -> None:
     """Identity policy, boundary and bucket policy refuse, each with the other two giving everything."""
     stack = GRADES[grade]
@@ -311,7 +337,9 @@ def test_what_counts_is_written_once(key: str) -> None:
     once = Request(admin, "s3:PutObject", f"arn:aws:s3:::{BUCKET}/{key}", {**keys, "s3:if-none-match": "*"})
     assert not decide(put, [everything], resource=bucket)
     assert decide(once, [everything], resource=bucket)
-    assert decide(Request(admin, "s3:PutObject", f"arn:aws:s3:::{BUCKET}/uploads/x", keys), [everything], resource=bucket)
+    assert decide(
+        Request(admin, "s3:PutObject", f"arn:aws:s3:::{BUCKET}/uploads/x", keys), [everything], resource=bucket
+    )
 
 
 def test_plain_http_is_refused() -> None:
@@ -338,7 +366,11 @@ def test_the_schedulers_role_takes_principal_and_external_id() -> None:
     assert trust(MINIMAL, "SchedulerRole", SCHEDULER, **right)
     assert not trust(MINIMAL, "SchedulerRole", SCHEDULER)
     assert not trust(MINIMAL, "SchedulerRole", SCHEDULER, **{"sts:ExternalId": "another-customers-id"})
-    for other in ("arn:aws:iam::999988887777:root", "arn:aws:iam::999988887777:role/other", "arn:aws:iam::111111111111:role/x"):
+    for other in (
+        "arn:aws:iam::999988887777:root",
+        "arn:aws:iam::999988887777:role/other",
+        "arn:aws:iam::111111111111:role/x",
+    ):
         assert not trust(MINIMAL, "SchedulerRole", other, **right)
     inside = HERE.role_arn("SchedulerInstanceRole")
     assert trust(HERE, "SchedulerRole", inside, **right)

@@ -56,7 +56,13 @@ IDLE_IS_FREE = {
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Topic",
 }
-HOLDS_DATA = {"AWS::S3::Bucket", "AWS::EC2::Volume", "AWS::DynamoDB::Table", "AWS::RDS::DBInstance", "AWS::EFS::FileSystem"}
+HOLDS_DATA = {
+    "AWS::S3::Bucket",
+    "AWS::EC2::Volume",
+    "AWS::DynamoDB::Table",
+    "AWS::RDS::DBInstance",
+    "AWS::EFS::FileSystem",
+}
 
 
 # ---- linters
@@ -238,7 +244,9 @@ def test_everything_that_can_be_tagged_is_tagged(stack: Stack) -> None:
 def test_names_begin_with_the_deployment(stack: Stack) -> None:
     for name, resource in stack.resources.items():
         for key, value in resource.get("Properties", {}).items():
-            if key in ("ClusterName", "Family", "TopicName", "GroupName") or (key.endswith("Name") and key[:4] != "Metr"):
+            if key in ("ClusterName", "Family", "TopicName", "GroupName") or (
+                key.endswith("Name") and key[:4] != "Metr"
+            ):
                 assert isinstance(value, str), name
                 if value.startswith(("com.amazonaws.", "bootstrap", "network")):
                     continue
@@ -273,7 +281,9 @@ def test_workers_machines() -> None:
         assert group["SecurityGroupIngress"] == []
     for group in stack.of_type("AWS::Logs::LogGroup").values():
         assert group["RetentionInDays"] == "14"
-    assert stack.resources["SpendingAlarm"]["Properties"]["AlarmActions"] == [f"arn:aws:sns:{REGION}:{ACCOUNT}:terality-demo-alarms"]
+    assert stack.resources["SpendingAlarm"]["Properties"]["AlarmActions"] == [
+        f"arn:aws:sns:{REGION}:{ACCOUNT}:terality-demo-alarms"
+    ]
     assert len(stack.of_type("AWS::CloudWatch::Alarm")) == 5
 
 
@@ -356,10 +366,23 @@ def test_patterns_accept_what_the_tests_use() -> None:
                 assert re.fullmatch(load()["Parameters"][name].get("AllowedPattern", ".*"), one), name
 
 
-OUTPUTS = """Region AccountId DataBucket SchedulerRoleArn WorkerRoleNames LambdaSmall LambdaLarge Subnets SecurityGroups
-ClientPolicyArn LogGroups DashboardName SchedulerAccess""".split()
-OUTPUTS_ECS = "EcsCluster EcsTaskFamily EcsContainer EcsCpu EcsMemoryMb".split()
-OUTPUTS_EC2 = "AutoScalingGroup Ec2Cores Ec2MemoryMb".split()
+OUTPUTS = [
+    "Region",
+    "AccountId",
+    "DataBucket",
+    "SchedulerRoleArn",
+    "WorkerRoleNames",
+    "LambdaSmall",
+    "LambdaLarge",
+    "Subnets",
+    "SecurityGroups",
+    "ClientPolicyArn",
+    "LogGroups",
+    "DashboardName",
+    "SchedulerAccess",
+]
+OUTPUTS_ECS = ["EcsCluster", "EcsTaskFamily", "EcsContainer", "EcsCpu", "EcsMemoryMb"]
+OUTPUTS_EC2 = ["AutoScalingGroup", "Ec2Cores", "Ec2MemoryMb"]
 
 
 def test_outputs() -> None:
@@ -385,7 +408,9 @@ def aws() -> Iterator[Any]:
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("bootstrap", "#!/bin/sh\n")
         for architecture in ("arm64", "x86_64"):
-            s3.put_object(Bucket="programs-of-demo", Key=f"terality/1.0/worker-{architecture}.zip", Body=file.getvalue())
+            s3.put_object(
+                Bucket="programs-of-demo", Key=f"terality/1.0/worker-{architecture}.zip", Body=file.getvalue()
+            )
         yield session
 
 
