@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "scheduler/api/api_int.h"
 #include "scheduler/api/openapi.h"
+#include "scheduler/launch/launch.h"
 #include <string.h>
 
 bool tr_api_health(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
@@ -46,6 +47,7 @@ bool tr_api_metrics(struct tr_state *s, struct tr_api_call *call, struct tr_cloc
   metric(out, "database_reloads_total", "counter", "Times the database refused a write.", c->reloads);
   metric(out, "workers", "gauge", "Workers heard of in the last minute.", workers);
   metric(out, "memory_bytes", "gauge", "Memory of the scheduler's own structures.", (int64_t)tr_mem_used());
+  if (s->launch) tr_launch_print_metrics(s->launch, out);
   call->type = "text/plain; version=0.0.4";
   return tr_api_answer(call, 200);
 }
