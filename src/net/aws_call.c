@@ -108,7 +108,7 @@ static void finish(struct flight *f) {
 static void finish_failed(struct flight *f, enum tr_aws_result result, const char *code, const char *text) {
   f->answer.result = result;
   snprintf(f->answer.code, sizeof f->answer.code, "%s", code);
-  snprintf(f->answer.text, sizeof f->answer.text, "%s %s: %s", f->service, f->action, text);
+  snprintf(f->answer.text, sizeof f->answer.text, "%s %s: %.480s", f->service, f->action, text);
   finish(f);
 }
 
@@ -274,7 +274,7 @@ static void on_no_reply(struct flight *f, enum tr_http_fault fault, const struct
     f->answer.result = TR_AWS_FAILED;
     f->answer.status = 0;
     snprintf(f->answer.code, sizeof f->answer.code, "%s", code);
-    snprintf(f->answer.text, sizeof f->answer.text, "%s %s: %s", f->service, f->action, err->text);
+    snprintf(f->answer.text, sizeof f->answer.text, "%s %s: %.480s", f->service, f->action, err->text);
     again(f, FAILED_MS, 0);
   } else {
     finish_failed(f, TR_AWS_FAILED, code, err->text);

@@ -115,8 +115,11 @@ static void free_workers(struct tr_deployment *d) {
   tr_name_map_free(&d->workers);
 }
 
-/* Which roles may prove themselves as workers of the deployment, for the server's threads. */
-static bool publish_roles(struct tr_state *s, const struct tr_deployment *d) {
+/* What others look at of the record: the server's threads at the roles whose workers may prove themselves, costs at caps
+ * and prices. */
+static bool publish(struct tr_state *s, struct tr_deployment *d) {
+  d->usd_per_query = d->aws ? d->aws->limits.usd_per_query : 0;
+  d->spot = d->aws && d->aws->ec2.group && d->aws->ec2.spot;
   if (!d->aws) tr_auth_remove_roles(s->auth, d->id);
   return !d->aws || tr_auth_put_roles(s->auth, d->id, d->account->id, d->aws->roles, d->aws->n_roles);
 }
@@ -128,7 +131,7 @@ bool tr_deployment_set_aws(struct tr_state *s, struct tr_deployment *d, struct t
   d->aws = record;
   d->aws_version = ++s->versions;
   if (record) tr_aws_record_print(record, &text);
-  bool good = tr_text_check(&text, NULL) == TR_OK && publish_roles(s, d);
+  bool good = tr_text_check(&text, NULL) == TR_OK && publish(s, d);
   if (good && record) tr_journal_write(s->journal, TR_JOURNAL_PUT_AWS, "tt", d->id, text.data);
   else if (good) tr_journal_write(s->journal, TR_JOURNAL_DROP_AWS, "t", d->id);
   tr_text_free(&text);
@@ -217,7 +220,7 @@ TR_MUST_USE static enum tr_status load_aws(struct tr_state *s, struct tr_error *
     struct tr_deployment *d = tr_name_map_get(&s->deployments, tr_row_text(row, 0));
     if (!d) continue;
     d->aws = tr_aws_record_parse(tr_row_text(row, 1), &fault);
-    if (d->aws && publish_roles(s, d)) continue;
+    if (d->aws && publish(s, d)) continue;
     tr_journal_end(row);
     return tr_fail(err, TR_EXC_VALUE, "AWS settings of deployment %s: %s", d->id,
                    *fault.text ? fault.text : "no memory");

@@ -73,6 +73,7 @@ void tr_spec_print(const struct tr_spec *spec, struct tr_text *out) {
     tr_text_add_str(out, "]");
     if (stage->first_piece) print_pieces(stage, out);
     if (stage->base >= 0) tr_text_add_format(out, ",\"base\":%d", stage->base);
+    if (stage->source_rows) tr_text_add_format(out, ",\"source_rows\":%lld", (long long)stage->source_rows);
     if (stage->first_row) print_rows(stage, out);
     tr_text_add_str(out, ",\"fragment\":");
     tr_text_add_str(out, stage->fragment);
@@ -139,6 +140,7 @@ static enum tr_status parse_stage(const struct parser *p, const json_t *o, struc
   if (!stage->role || !stage->fragment) return damaged(p, "a fragment");
   TR_TRY(parse_inputs(p, json_object_get(o, "inputs"), stage));
   if (pieces) TR_TRY(parse_pieces(p, pieces, stage));
+  stage->source_rows = json_integer_value(json_object_get(o, "source_rows"));
   const json_t *base = json_object_get(o, "base");
   stage->base = base ? (int32_t)json_integer_value(base) : rows ? TR_SPEC_ROWS : TR_SPEC_NO_ROWS;
   if (!rows) return TR_OK;

@@ -39,6 +39,7 @@ struct tr_spec_stage {
    * of the inputs; TR_SPEC_ROWS: first_row[task], n_tasks + 1 long; TR_SPEC_NO_ROWS: it need not know. */
   int32_t base;
   int64_t *first_row;
+  int64_t source_rows; /* of all its pieces */
 };
 
 struct tr_spec {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_MS = 100, LOOK_ACTIVE_MS = 1000, LOOK_IDLE_MS = 5000, WORKERS_PER_MS = 10, EC2_UNKNOWN_MAX = 1000 };
+enum { LOOK_MS = 100, LOOK_ACTIVE_MS = 1000, LOOK_IDLE_MS = 5000, WORKERS_PER_MS = 10, EC2_UNKNOWN_MAX = 1000, WANTED_MS = 120000 };
 
 struct launch_instance *launch_instance_add(struct launch_deployment *d, const char *id, int32_t kind, int64_t since) {
   struct launch_instance *i = tr_name_map_get(&d->instances, id);
@@ -169,6 +169,7 @@ static void count_starting(struct launch_deployment *d, struct launch_kind *k) {
 
 static void look(struct launch_deployment *d, const struct tr_deployment *of, struct tr_clock at) {
   size_t i = 0;
+  if (d->metrics.wanted && d->metrics.wanted + WANTED_MS < at.now) d->metrics.wanted = 0; /* who asked has gone */
   for (int k = 0; k < d->n_kinds; k++) d->kinds[k].running = d->kinds[k].busy = d->kinds[k].draining = 0;
   for (struct tr_worker *w; (w = tr_name_map_next(&of->workers, &i));) look_at_worker(d, of->aws, w, at);
   i = 0;
@@ -211,8 +212,7 @@ static struct tr_worker *least_busy(const struct tr_deployment *of, const char *
   return best;
 }
 
-static void follow(struct launch_deployment *d, const struct tr_deployment *of, struct launch_kind *k,
-                   const struct tr_scale_order *order, struct tr_clock at) {
+static void follow(const struct tr_deployment *of, struct launch_kind *k, const struct tr_scale_order *order, struct tr_clock at) {
   const struct launch_trouble *t = &k->trouble;
   for (int32_t n = order->drain; n > 0; n--) {
     struct tr_worker *w = least_busy(of, k->name);
@@ -237,7 +237,7 @@ static void decide(struct launch_deployment *d, struct tr_deployment *of, struct
   tr_scaling_view(s, of, &settings, at, &d->view);
   tr_scale_decide(&d->view, &orders);
   d->why = orders.why;
-  for (int k = 0; k < d->n_kinds; k++) follow(d, of, &d->kinds[k], &orders.kinds[k], at);
+  for (int k = 0; k < d->n_kinds; k++) follow(of, &d->kinds[k], &orders.kinds[k], at);
 }
 
 /* Whether there is anything that AWS would have to be asked. */

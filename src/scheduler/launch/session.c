@@ -21,7 +21,7 @@ struct question {
 
 struct launch_own {
   struct tr_launch *l;
-  struct tr_aws_identity *identity;
+  struct tr_aws_identity *identity; /* made at the first question, by the thread */
   pthread_mutex_t lock;
   pthread_cond_t wake;
   pthread_t thread;
@@ -44,7 +44,9 @@ static void answer_failed(struct launch_call *c, const char *code, const char *t
 static void ask(struct launch_own *o, struct question *q) {
   struct tr_aws_keys keys;
   struct tr_error err;
-  if (tr_aws_identity_keys(o->identity, &keys, &err) != TR_OK) {
+  enum tr_status st = o->identity ? TR_OK : tr_aws_identity_new(NULL, "STS", &o->identity, &err);
+  if (st == TR_OK) st = tr_aws_identity_keys(o->identity, &keys, &err);
+  if (st != TR_OK) {
     char text[600];
     snprintf(text, sizeof text, "the scheduler has no AWS credentials of its own: %.500s", err.text);
     answer_failed(q->call, "NoCredentials", text);
@@ -86,7 +88,7 @@ enum tr_status launch_own_new(struct tr_launch *l, struct launch_own **out, stru
   pthread_mutex_init(&o->lock, NULL);
   pthread_cond_init(&o->wake, NULL);
   *out = o;
-  return tr_aws_identity_new(NULL, "STS", &o->identity, err);
+  return TR_OK;
 }
 
 void launch_own_stop(struct launch_own *o) {

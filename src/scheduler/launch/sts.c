@@ -80,7 +80,7 @@ static void on_reply(void *arg, enum tr_status status, struct tr_http_reply *rep
   if (status != TR_OK) {
     a.status = 0;
     snprintf(a.code, sizeof a.code, "Connection");
-    snprintf(a.text, sizeof a.text, "%s", err->text);
+    snprintf(a.text, sizeof a.text, "%.500s", err->text);
   } else if (reply->status == 200) {
     a.result = TR_AWS_OK;
     a.body = reply->body;
