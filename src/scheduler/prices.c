@@ -62,10 +62,11 @@ bool tr_price_kind(const char *kind, double cores, int64_t memory, bool spot, st
     out->burst = 100;
     out->burst_per_s = 20;
   } else {
-    /* RunInstances to a shell 25.8 s [V]; the group's own step and fetching the worker come on top. */
+    /* RunInstances to a shell 25.8 s [V]; the group's own step and fetching the worker come on top. Of instances an
+     * account may start 1,000 at once, then 2 a second [V]. */
     out->start_s = 40;
     out->burst = 1000;
-    out->burst_per_s = 20;
+    out->burst_per_s = 2;
   }
   return true;
 }

@@ -5,7 +5,7 @@
  *   3. Of the others the cheapest gets what will still be left when it is up, then the next one what that one may not
  *      have. A cheaper kind is only worth waiting for when it then works long enough to pay for its own start and idle
  *      end.
- *   4. The dearer kinds drain, core for core, as cheaper ones register.
+ *   4. The dearer kinds drain, core for core, as cheaper ones register, unless what is there ends in time anyway.
  *
  * Need shrinks while work is done, and nothing is drained for that: idle workers end by themselves. A need of less than
  * a tenth of what there is changes nothing. So estimates that waver do not make workers come and go.
@@ -20,7 +20,6 @@ static const double stuck_starts = 4; /* a start that takes so many times as lon
 static const double stuck_s = 30;     /* … plus this */
 static const double fast_share =
     0.25; /* of all places are the fast kind's when the cheap one wants more than there are */
-static const double nearly_done_s = 10; /* what ends by itself so soon is not worth draining */
 
 struct kind {
   const struct tr_scale_kind *k;
@@ -184,10 +183,13 @@ static double need_later(const struct plan *p, const struct kind *a) {
   if (fast && replaces(a, fast)) {
     double pays = pays_after(a, fast), cores = cores_in(p, start, NULL, &workers);
     if (cores > 0 && left / cores < pays) return 0;
+    if (span - start >= start) span -= start;
     span = at_least(span, pays);
     by = a;
   }
-  double have = cores_in(p, start, by, &workers), need = left / span - have;
+  /* What is asked for counts, however long it takes: another kind that is up sooner is no better. */
+  double have = cores_in(p, INFINITY, by, &workers), want = left / span;
+  double need = at_most(want - have, cores_allowed(p, a, want) - a->k->cores * (a->k->running + coming(a)));
   if (have > 0 && need < slack * have) return 0;
   return at_most(floor(need / a->k->cores + 0.5), p->left - workers);
 }
@@ -221,6 +223,21 @@ static void launch_up_to(struct plan *p, struct kind *a, double n) {
     p->capped = "cap_workers";
   }
   launch(p, a, n < room ? whole(n) : room);
+}
+
+/* Whether the target leaves time to wait for a cheaper kind, of which enough may be had and which is cheaper with its
+ * starts and idle ends as well: then nothing is gained by the fast kind. */
+static bool can_wait(const struct plan *p) {
+  const struct kind *fast = &p->kinds[p->fast];
+  for (int i = 0; i < p->n; i++) {
+    const struct kind *a = &p->kinds[i];
+    double rest = p->target - a->k->start_s, cores = p->work / rest;
+    if (!a->usable || !replaces(a, fast) || rest < a->k->start_s) continue;
+    double usd = (p->work + cores * (a->k->start_s + a->k->idle_s)) * a->price;
+    double workers = ceil(cores / a->k->cores) - a->k->running - coming(a);
+    if (usd < p->work * fast->price && room_for(p, a, p->places) >= workers) return true;
+  }
+  return false;
 }
 
 /* Of kinds that start alike: small workers, because they have more network for each core; large ones when the numbers
@@ -288,10 +305,10 @@ static void launch_any(struct plan *p) {
     }
 }
 
-/* The dear ones go, core for core, as the cheap ones come. */
+/* The dear ones go, core for core, as the cheap ones come; unless all together end the work in time. */
 static void drain_dear(struct plan *p) {
   double workers, want = p->work / p->target * (1 + slack), cores = cores_in(p, 0, NULL, &workers);
-  if (cores <= 0 || p->work / cores < nearly_done_s) return;
+  if (cores <= 0 || p->work / cores < p->target) return;
   for (int i = 0; i < p->n; i++) {
     struct kind *b = &p->kinds[i];
     double allowed = cores_allowed(p, b, INFINITY);
@@ -324,7 +341,7 @@ void tr_scale_decide(const struct tr_scale_view *view, struct tr_scale_orders *o
     return;
   }
   p.fast = find_fast(&p);
-  if (p.fast >= 0) launch_fast(&p);
+  if (p.fast >= 0 && !can_wait(&p)) launch_fast(&p);
   launch_cheap(&p);
   launch_any(&p);
   drain_dear(&p);
