@@ -13,12 +13,12 @@
 
 enum {
   DEADLINE_MS = 20000,
-  ATTEMPT_MS = 10000,     /* one attempt; a service that is silent for so long is asked again */
-  FAILED_MS = 100,        /* first wait after a failure … */
-  THROTTLED_MS = 500,     /* … and after throttling */
-  MOST_MS = 8000,         /* no wait is longer */
-  SKEW_SECONDS = 60,      /* a smaller difference of clocks is not what a refusal is about */
-  REPLY_BYTES = 4 << 20,  /* a hundred described tasks are 300 KB */
+  ATTEMPT_MS = 10000,    /* one attempt; a service that is silent for so long is asked again */
+  FAILED_MS = 100,       /* first wait after a failure … */
+  THROTTLED_MS = 500,    /* … and after throttling */
+  MOST_MS = 8000,        /* no wait is longer */
+  SKEW_SECONDS = 60,     /* a smaller difference of clocks is not what a refusal is about */
+  REPLY_BYTES = 4 << 20, /* a hundred described tasks are 300 KB */
   MOST_ATTEMPTS = 12
 };
 
@@ -182,15 +182,24 @@ static bool is_one_of(const char *code, const char *const *list) {
 
 /* The lists follow botocore's retry and clock-skew handling and the services' common errors. */
 static enum tr_aws_result meaning(int status, const char *code) {
-  static const char *const throttled[] = {
-      "Throttling",          "ThrottlingException",     "ThrottledException",
-      "RequestThrottled",    "RequestThrottledException", "TooManyRequestsException",
-      "RequestLimitExceeded", "BandwidthLimitExceeded", "SlowDown",
-      "PriorRequestNotComplete", "EC2ThrottledException", "ProvisionedThroughputExceededException", NULL};
-  static const char *const expired[] = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId",
-                                        "UnrecognizedClientException", "InvalidToken", "AuthFailure", "TokenRefreshRequired", NULL};
-  static const char *const denied[] = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation",
-                                       "NotAuthorized", "OptInRequired", NULL};
+  static const char *const throttled[] = {"Throttling",
+                                          "ThrottlingException",
+                                          "ThrottledException",
+                                          "RequestThrottled",
+                                          "RequestThrottledException",
+                                          "TooManyRequestsException",
+                                          "RequestLimitExceeded",
+                                          "BandwidthLimitExceeded",
+                                          "SlowDown",
+                                          "PriorRequestNotComplete",
+                                          "EC2ThrottledException",
+                                          "ProvisionedThroughputExceededException",
+                                          NULL};
+  static const char *const expired[] = {
+      "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException",
+      "InvalidToken", "AuthFailure",           "TokenRefreshRequired", NULL};
+  static const char *const denied[] = {"AccessDenied",  "AccessDeniedException", "UnauthorizedOperation",
+                                       "NotAuthorized", "OptInRequired",         NULL};
   if (status == 429 || is_one_of(code, throttled)) return TR_AWS_THROTTLED;
   if (is_one_of(code, expired)) return TR_AWS_EXPIRED;
   if (is_one_of(code, denied)) return TR_AWS_DENIED;
@@ -218,7 +227,7 @@ static void read_json(const struct tr_http_reply *reply, char *code, size_t code
 
 void tr_aws_read_refusal(const struct tr_http_reply *reply, const char *service, const char *action,
                          struct tr_aws_answer *out) {
-  char message[400] = "no reason given";
+  char message[400] = "";
   out->code[0] = 0;
   if (reply->body_bytes && *reply->body == '<') {
     tr_xml_find(reply->body, reply->body_bytes, "Code", out->code, sizeof out->code);
@@ -227,6 +236,7 @@ void tr_aws_read_refusal(const struct tr_http_reply *reply, const char *service,
     read_json(reply, out->code, sizeof out->code, message, sizeof message);
   }
   if (!*out->code) snprintf(out->code, sizeof out->code, "HTTP%d", reply->status);
+  if (!*message) snprintf(message, sizeof message, "no reason given");
   for (char *c = message; *c; c++)
     if ((unsigned char)*c < ' ') *c = ' ';
   out->status = reply->status;
@@ -236,9 +246,9 @@ void tr_aws_read_refusal(const struct tr_http_reply *reply, const char *service,
 
 /* Whether the refusal is about our clock; then the server's is taken. */
 static bool take_clock(struct flight *f, const struct tr_http_reply *reply) {
-  static const char *const about_time[] = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture",
-                                           "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure",
-                                           "InvalidClientTokenId", NULL};
+  static const char *const about_time[] = {
+      "RequestTimeTooSkewed",  "RequestExpired", "RequestInTheFuture",   "InvalidSignatureException",
+      "SignatureDoesNotMatch", "AuthFailure",    "InvalidClientTokenId", NULL};
   const char *date = tr_http_reply_header(reply, "date");
   int64_t theirs = date ? tr_time_parse(date) / 1000000000 : 0;
   if (f->clock_set || theirs <= 0 || !is_one_of(f->answer.code, about_time)) return false;

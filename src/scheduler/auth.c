@@ -97,8 +97,7 @@ bool tr_auth_put_roles(struct tr_auth *a, const char *deployment, const char *ac
   if (!r) return false;
   snprintf(r->deployment, sizeof r->deployment, "%s", deployment);
   snprintf(r->account, sizeof r->account, "%s", account);
-  for (; r->n < n && r->n < TR_AWS_ROLES; r->n++)
-    snprintf(r->names[r->n], sizeof r->names[r->n], "%s", roles[r->n]);
+  for (; r->n < n && r->n < TR_AWS_ROLES; r->n++) snprintf(r->names[r->n], sizeof r->names[r->n], "%s", roles[r->n]);
   pthread_rwlock_wrlock(&a->lock);
   free(tr_name_map_remove(&a->roles, deployment));
   bool good = tr_name_map_put(&a->roles, r->deployment, r);

@@ -183,8 +183,8 @@ static bool read_managed_lambda(struct tr_aws_record *r, const json_t *o, struct
   if (!tr_fields_begin(&f, o, "managed.lambda", fault) || !take_text(&f, "role_arn", P_ROLE_ARN, &m->role_arn) ||
       !tr_fields_text(&f, "architecture", false, TR_RULE_NAME, 10, &m->architecture) ||
       !take_text(&f, "bucket", P_BUCKET, &m->bucket) || !take_text(&f, "key", P_KEY, &m->key) ||
-      !take_int32(&f, "timeout_s", 3, 900, &m->timeout_s) ||
-      !tr_fields_any(&f, "environment", false, &environment) || !tr_fields_end(&f))
+      !take_int32(&f, "timeout_s", 3, 900, &m->timeout_s) || !tr_fields_any(&f, "environment", false, &environment) ||
+      !tr_fields_end(&f))
     return false;
   if (strcmp(m->architecture, "arm64") != 0 && strcmp(m->architecture, "x86_64") != 0)
     return wrong(&f, "architecture", m->architecture, "is neither arm64 nor x86_64");
@@ -264,8 +264,8 @@ static bool read_all(struct tr_aws_record *r, struct tr_fault *fault) {
     return wrong(&f, "metrics_namespace", r->metrics_namespace, "is one of AWS' own");
   if (!lambda && !ecs && !ec2)
     return tr_fault_set(fault, 400, "invalid_body", "the body has none of \"lambda\", \"ecs\" and \"ec2\"");
-  return check_place(r, fault) && read_lambda(r, lambda, fault) && read_ecs(r, ecs, fault) &&
-         read_ec2(r, ec2, fault) && read_limits(r, limits, fault) && read_managed(r, managed, fault);
+  return check_place(r, fault) && read_lambda(r, lambda, fault) && read_ecs(r, ecs, fault) && read_ec2(r, ec2, fault) &&
+         read_limits(r, limits, fault) && read_managed(r, managed, fault);
 }
 
 struct tr_aws_record *tr_aws_record_read(json_t *json, struct tr_fault *fault) {

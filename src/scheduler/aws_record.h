@@ -61,7 +61,7 @@ struct tr_aws_record {
     bool spot;
   } ec2;
   struct {
-    int32_t workers; /* 0 = off: what runs is drained, nothing is started */
+    int32_t workers;                    /* 0 = off: what runs is drained, nothing is started */
     double usd_per_query, usd_per_hour; /* 0 = no cap */
   } limits;
   const char *metrics_namespace;

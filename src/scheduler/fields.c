@@ -38,8 +38,11 @@ static const json_t *take(struct tr_fields *f, const char *name, bool optional, 
 
 bool tr_fields_text(struct tr_fields *f, const char *name, bool optional, enum tr_text_rule rule, size_t most,
                     const char **out) {
-  static const char *const rules[] = {"is no name of letters, digits, dot, dash and underscore", "is no id",
-                                      "is no name of an error class", "is not sealed", "is no name of an instance",
+  static const char *const rules[] = {"is no name of letters, digits, dot, dash and underscore",
+                                      "is no id",
+                                      "is no name of an error class",
+                                      "is not sealed",
+                                      "is no name of an instance",
                                       "is too long or empty"};
   bool ok;
   const json_t *v = take(f, name, optional, &ok);

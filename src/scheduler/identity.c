@@ -131,8 +131,9 @@ static bool is_listed(const char *list, size_t n, const char *name) {
 
 /* Every header is one that we know, and signed. */
 static bool check_headers(const struct tr_proof *p, struct tr_fault *fault) {
-  static const char *const needed[] = {"authorization", "host", "content-type", "x-amz-date", "x-amz-security-token",
-                                       "x-terality-server", "x-terality-nonce"};
+  static const char *const needed[] = {
+      "authorization",   "host", "content-type", "x-amz-date", "x-amz-security-token", "x-terality-server",
+      "x-terality-nonce"};
   static const char *const also[] = {"x-amz-content-sha256"};
   const size_t n_needed = sizeof needed / sizeof *needed;
   for (size_t i = 0; i < n_needed; i++)
@@ -186,8 +187,7 @@ bool tr_proof_read_reply(const void *body, size_t n, char account[13], char role
   if (!tr_xml_find(body, n, "Arn", arn, sizeof arn) || !tr_xml_find(body, n, "Account", told, sizeof told))
     return refuse(fault, "the reply of STS names no identity");
   const char *at = strstr(arn, ":sts::");
-  if (strncmp(arn, "arn:aws", 7) != 0 || !at || strlen(at) < 6 + 12 + 14 ||
-      strncmp(at + 18, ":assumed-role/", 14) != 0)
+  if (strncmp(arn, "arn:aws", 7) != 0 || !at || strlen(at) < 6 + 12 + 14 || strncmp(at + 18, ":assumed-role/", 14) != 0)
     return tr_fault_set(fault, 403, "identity_refused", "%.200s is no role", arn);
   const char *name = at + 32;
   size_t length = strcspn(name, "/");

@@ -62,5 +62,6 @@ struct tr_proof_rules {
 /* Whether the request may be sent; else a 403 that says why. */
 bool tr_proof_check(const struct tr_proof *p, const struct tr_proof_rules *rules, struct tr_fault *fault);
 
-/* What STS said: the role of an assumed-role ARN and its account. False with a 403 when the body says something else. */
+/* What STS said: the role of an assumed-role ARN and its account. False with a 403 when the body says something else.
+ */
 bool tr_proof_read_reply(const void *body, size_t n, char account[13], char role[65], struct tr_fault *fault);

@@ -20,7 +20,8 @@ static const char usage[] =
     "                          [--aws-endpoint URL] [--sts-endpoint URL]\n"
     "\n"
     "The admin key comes from TERALITY_ADMIN_KEY, or from DIR/admin.key, which is made at the first start.\n"
-    "--aws-endpoint takes all calls of AWS elsewhere, --sts-endpoint is one more STS that workers may prove themselves by.\n"
+    "--aws-endpoint takes all calls of AWS elsewhere, --sts-endpoint is one more STS that workers may prove themselves "
+    "by.\n"
     "Without TLS only a loopback address is served. Port 0 takes a free one; the first line on stdout names it.\n";
 
 struct arguments {
@@ -65,11 +66,16 @@ static enum tr_status parse_url(const char *name, const char *text, const char *
 }
 
 static enum tr_status parse(int argc, char **argv, struct arguments *a, struct tr_error *err) {
-  static const struct option options[] = {{"listen", 1, NULL, 'l'},   {"data", 1, NULL, 'd'},
-                                          {"tls-cert", 1, NULL, 'c'}, {"tls-key", 1, NULL, 'k'},
-                                          {"lease-ms", 1, NULL, 'e'}, {"grace-ms", 1, NULL, 'g'},
-                                          {"help", 0, NULL, 'h'},     {"die-with-parent", 0, NULL, 'p'},
-                                          {"aws-endpoint", 1, NULL, 'a'}, {"sts-endpoint", 1, NULL, 's'},
+  static const struct option options[] = {{"listen", 1, NULL, 'l'},
+                                          {"data", 1, NULL, 'd'},
+                                          {"tls-cert", 1, NULL, 'c'},
+                                          {"tls-key", 1, NULL, 'k'},
+                                          {"lease-ms", 1, NULL, 'e'},
+                                          {"grace-ms", 1, NULL, 'g'},
+                                          {"help", 0, NULL, 'h'},
+                                          {"die-with-parent", 0, NULL, 'p'},
+                                          {"aws-endpoint", 1, NULL, 'a'},
+                                          {"sts-endpoint", 1, NULL, 's'},
                                           {NULL, 0, NULL, 0}};
   TR_TRY(parse_listen("127.0.0.1:8470", a, err));
   for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;) {

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+
 @dataclass
 class Exchange:
     """A request; `reply` is filled when there is one."""

@@ -114,7 +114,11 @@ def scenarios() -> list[Scenario]:
     """All of them; the order is that of the steps."""
     found = []
     # A worker on a folder: an object gets its name by rename, a commit by link; then the report is sent.
-    for step, part, counts in (("link", ":/commit/", (1, 2)), ("rename", ":/shuffle/", (1, 2)), ("send", "", (2, 3, 4))):
+    for step, part, counts in (
+        ("link", ":/commit/", (1, 2)),
+        ("rename", ":/shuffle/", (1, 2)),
+        ("send", "", (2, 3, 4)),
+    ):
         for n in counts:
             for when in ("before", "after"):
                 rule = f"{step}:{n}:{when}{part}"
@@ -142,7 +146,9 @@ def scenarios() -> list[Scenario]:
         Scenario("network: 200 kB/s", s3=True, toxics=(("bandwidth", {"rate": 200}),)),
         Scenario("network: reset", s3=True, toxics=(("reset_peer", {"timeout": 300, "toxicity": 0.3}),)),
         Scenario("network: ends after 9 kB", s3=True, toxics=(("limit_data", {"bytes": 9000, "toxicity": 0.4}),)),
-        Scenario("network: crumbs", s3=True, toxics=(("slicer", {"average_size": 64, "size_variation": 32, "delay": 10}),)),
+        Scenario(
+            "network: crumbs", s3=True, toxics=(("slicer", {"average_size": 64, "size_variation": 32, "delay": 10}),)
+        ),
         Scenario("network: away for two seconds", s3=True, outage=2.0),
     ]
     # Inside the workers.
@@ -294,4 +300,3 @@ class Runner:
         if scenario.may_fail and isinstance(fault, OSError) and "/" in str(fault):
             return "error", killed, text
         return "an error", killed, text
-

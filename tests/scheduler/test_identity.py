@@ -134,7 +134,14 @@ def test_proofs_for_somebody_else(asked, sts, one, tmp_path):
 def test_nonces(asked, sts, one):
     nonce = proof(asked, sts, one)["headers"]["x-terality-nonce"]
     when, rest = nonce.split(".", 1)
-    for bad in (f"{int(when) - 301}.{rest}", f"{int(when) + 1000}.{rest}", f"{when}.{rest[:-1]}x", when, "x", f"{when}."):
+    for bad in (
+        f"{int(when) - 301}.{rest}",
+        f"{int(when) + 1000}.{rest}",
+        f"{when}.{rest[:-1]}x",
+        when,
+        "x",
+        f"{when}.",
+    ):
         refused(asked, proof(asked, sts, one, x_terality_nonce=bad), "nonce")
 
 

@@ -136,8 +136,8 @@ static bool answer_proof(struct tr_state *s, struct tr_api_call *call, const str
     return false;
   }
   if (strcmp(who->account, d->aws->account) != 0)
-    return tr_fault_set(&call->fault, 403, "identity_refused", "the role is one of account %s, not of %s",
-                        who->account, d->aws->account);
+    return tr_fault_set(&call->fault, 403, "identity_refused", "the role is one of account %s, not of %s", who->account,
+                        d->aws->account);
   if (!tr_aws_record_has_role(d->aws, who->role))
     return tr_fault_set(&call->fault, 403, "identity_refused", "%s is no role of this deployment's workers", who->role);
   memcpy(t.deployment, d->id, sizeof t.deployment);

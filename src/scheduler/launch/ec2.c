@@ -8,10 +8,10 @@
 #include <string.h>
 
 enum {
-  DESCRIBE_MS = 5000,          /* while something starts or ends */
+  DESCRIBE_MS = 5000, /* while something starts or ends */
   DESCRIBE_RUNNING_MS = 60000,
-  FRESH_MS = 30000,            /* the capacity is changed on what is known no longer than that */
-  ENDINGS = 8                  /* calls at a time */
+  FRESH_MS = 30000, /* the capacity is changed on what is known no longer than that */
+  ENDINGS = 8       /* calls at a time */
 };
 static const char version[] = "2011-01-01";
 
@@ -38,10 +38,8 @@ static enum tr_status take_element(void *arg, const char *parent, const char *na
     snprintf(x->state, sizeof x->state, "%s", text);
   else if (strcmp(parent, "member") == 0 && strcmp(name, "DesiredCapacity") == 0)
     x->desired = (int32_t)strtol(text, NULL, 10);
-  else if (strcmp(parent, "member") == 0 && strcmp(name, "MaxSize") == 0)
-    x->max = (int32_t)strtol(text, NULL, 10);
-  else if (strcmp(name, "AutoScalingGroupName") == 0)
-    x->found = true;
+  else if (strcmp(parent, "member") == 0 && strcmp(name, "MaxSize") == 0) x->max = (int32_t)strtol(text, NULL, 10);
+  else if (strcmp(name, "AutoScalingGroupName") == 0) x->found = true;
   else if (strcmp(parent, "Instances") == 0 && strcmp(name, "member") == 0 && is_member_state(x->state)) {
     struct launch_instance *i = tr_name_map_get(&x->d->instances, x->instance);
     if (!i) i = launch_instance_add(x->d, x->instance, x->kind, x->now);
@@ -62,8 +60,8 @@ static void drop_unlisted(struct launch_deployment *d, int32_t kind) {
   }
 }
 
-static void apply_describe(struct tr_launch *l, struct launch_deployment *d, struct launch_call *c,
-                           struct tr_state *s, struct tr_clock at) {
+static void apply_describe(struct tr_launch *l, struct launch_deployment *d, struct launch_call *c, struct tr_state *s,
+                           struct tr_clock at) {
   struct launch_kind *k = &d->kinds[c->kind];
   struct listing x = {.d = d, .kind = c->kind, .now = at.now};
   size_t i = 0;
@@ -122,8 +120,8 @@ static void apply_set(struct tr_launch *l, struct launch_deployment *d, struct l
 }
 
 /* The capacity as it is known, and so many more, as far as the group may grow. */
-static void grow(struct tr_launch *l, struct launch_deployment *d, struct launch_kind *k,
-                 const struct tr_aws_record *r, struct tr_clock at) {
+static void grow(struct tr_launch *l, struct launch_deployment *d, struct launch_kind *k, const struct tr_aws_record *r,
+                 struct tr_clock at) {
   struct tr_text body = {0};
   int32_t room = d->group.max - d->group.desired, n = k->waiting < room ? k->waiting : room;
   k->waiting = 0;

@@ -8,9 +8,9 @@
 
 enum {
   CALLS = 8,
-  DESCRIBE_MS = 5000,        /* while something starts or ends */
+  DESCRIBE_MS = 5000,          /* while something starts or ends */
   DESCRIBE_RUNNING_MS = 60000, /* workers that run tell of themselves */
-  DESCRIBED = 100            /* DescribeTasks' own limit */
+  DESCRIBED = 100              /* DescribeTasks' own limit */
 };
 
 /* A worker may tell any name: only a task of the deployment's own cluster is one. */
@@ -125,8 +125,8 @@ static void take_state(struct tr_launch *l, struct launch_deployment *d, struct 
   forget(d, i, s);
 }
 
-static void apply_describe(struct tr_launch *l, struct launch_deployment *d, struct launch_call *c,
-                           struct tr_state *s, struct tr_clock at) {
+static void apply_describe(struct tr_launch *l, struct launch_deployment *d, struct launch_call *c, struct tr_state *s,
+                           struct tr_clock at) {
   struct launch_kind *k = &d->kinds[c->kind];
   d->tasks.asking = false;
   launch_note_answer(d, &c->answer);
@@ -141,8 +141,8 @@ static void apply_describe(struct tr_launch *l, struct launch_deployment *d, str
     const json_t *f = json_array_get(failures, i);
     const char *arn = json_string_value(json_object_get(f, "arn"));
     const char *why = json_string_value(json_object_get(f, "reason"));
-    struct launch_instance *gone = arn && why && strcmp(why, "MISSING") == 0 ? tr_name_map_get(&d->instances, arn)
-                                                                             : NULL;
+    struct launch_instance *gone =
+        arn && why && strcmp(why, "MISSING") == 0 ? tr_name_map_get(&d->instances, arn) : NULL;
     if (gone) forget(d, gone, s);
   }
   json_decref(reply);
@@ -192,8 +192,8 @@ static void apply_stop(struct tr_launch *l, struct launch_deployment *d, struct 
   else if (i) i->calling = false;
 }
 
-static void stop(struct tr_launch *l, struct launch_deployment *d, struct launch_kind *k,
-                 const struct tr_aws_record *r, struct launch_instance *i) {
+static void stop(struct tr_launch *l, struct launch_deployment *d, struct launch_kind *k, const struct tr_aws_record *r,
+                 struct launch_instance *i) {
   struct tr_text body = {0};
   struct launch_call *c = launch_call_new(l, d, apply_stop);
   if (!c) return;

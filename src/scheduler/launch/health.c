@@ -102,7 +102,11 @@ void tr_launch_print_health(struct tr_launch *l, const struct tr_state *s, const
   if (d && d->version != of->aws_version) d = NULL;
   if (d) d->metrics.wanted = at.now;
   tr_text_add_format(out, "{\"deployment\":\"%s\",\"name\":\"%s\",\"status\":\"%s\",\"decision\":\"%s\"", of->id,
-                     of->name, !of->aws ? "no_aws" : d ? status_of(d) : "starting", d ? d->why : "steady");
+                     of->name,
+                     !of->aws ? "no_aws"
+                     : d      ? status_of(d)
+                              : "starting",
+                     d ? d->why : "steady");
   if (of->aws) {
     tr_text_add_str(out, ",\"role\":{\"arn\":");
     tr_text_add_json(out, of->aws->role_arn);
@@ -112,7 +116,7 @@ void tr_launch_print_health(struct tr_launch *l, const struct tr_state *s, const
   }
   if (d && of->aws->name) {
     tr_text_add_format(out, ",\"managed\":{\"state\":\"%s\",\"error\":",
-                       d->making.trouble.n     ? "failing"
+                       d->making.trouble.n   ? "failing"
                        : d->making.step >= 0 ? "making"
                                              : "made");
     print_trouble(&d->making.trouble, out);

@@ -140,8 +140,8 @@ void tr_launch_take(struct tr_launch *l, struct tr_state *s, struct tr_clock at)
   launch_sts_tick(l, at);
 }
 
-void launch_trouble_add(struct launch_trouble *t, const struct launch_deployment *d, const char *what,
-                        const char *code, const char *text, struct tr_clock at) {
+void launch_trouble_add(struct launch_trouble *t, const struct launch_deployment *d, const char *what, const char *code,
+                        const char *text, struct tr_clock at) {
   int64_t wait = LAUNCH_RETRY_MS << (t->n < 6 ? t->n : 6);
   if (wait > LAUNCH_RETRY_MOST_MS) wait = LAUNCH_RETRY_MOST_MS;
   if (!t->n) {

@@ -1,13 +1,14 @@
 /* Who talks to AWS for the scheduler: starts and ends workers, asks STS who a worker is, reads CloudWatch.
  *
- * The state's thread calls everything here; nothing blocks. What is to be done becomes signed calls on the HTTP client's
- * thread; their answers come into a queue, `wake` wakes the loop, and tr_launch_take changes the books. Twice a second
- * or so tr_launch_plan looks at every deployment with an AWS record: a view (scaling.h), the decision (scale/scale.h),
- * and its orders as calls. The books are memory, by deployment: who was asked for and not seen yet, what failed since
- * when. ECS tasks are in the database too, because no call of the minimal grade lists them; autoscaling groups are asked.
+ * The state's thread calls everything here; nothing blocks. What is to be done becomes signed calls on the HTTP
+ * client's thread; their answers come into a queue, `wake` wakes the loop, and tr_launch_take changes the books. Twice
+ * a second or so tr_launch_plan looks at every deployment with an AWS record: a view (scaling.h), the decision
+ * (scale/scale.h), and its orders as calls. The books are memory, by deployment: who was asked for and not seen yet,
+ * what failed since when. ECS tasks are in the database too, because no call of the minimal grade lists them;
+ * autoscaling groups are asked.
  *
- * A call that fails costs no work: tasks wait, other kinds of workers take them. It is told on stderr when it begins and
- * ends, in /metrics and in the deployment's health, and tried again after a second, two, … a minute.
+ * A call that fails costs no work: tasks wait, other kinds of workers take them. It is told on stderr when it begins
+ * and ends, in /metrics and in the deployment's health, and tried again after a second, two, … a minute.
  */
 #pragma once
 #include "scheduler/state.h"

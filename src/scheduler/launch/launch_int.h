@@ -6,22 +6,22 @@
 #include <pthread.h>
 
 enum {
-  LAUNCH_CALLS = 50,         /* launching calls of a kind under way at a time */
+  LAUNCH_CALLS = 50,          /* launching calls of a kind under way at a time */
   LAUNCH_TASKS_PER_CALL = 10, /* RunTask's own limit */
   LAUNCH_BATCHES = 32,
-  LAUNCH_RETRY_MS = 1000,    /* after a failure; then twice as long each time … */
+  LAUNCH_RETRY_MS = 1000,       /* after a failure; then twice as long each time … */
   LAUNCH_RETRY_MOST_MS = 60000, /* … up to a minute */
-  LAUNCH_UNSEEN_MS = 120000, /* a function or task that has not asked for work by then has failed */
-  LAUNCH_BOOT_MS = 300000,   /* the same of an instance */
-  LAUNCH_LOST_MS = 20000,    /* after a drained worker's last sign its instance is ended all the same */
+  LAUNCH_UNSEEN_MS = 120000,    /* a function or task that has not asked for work by then has failed */
+  LAUNCH_BOOT_MS = 300000,      /* the same of an instance */
+  LAUNCH_LOST_MS = 20000,       /* after a drained worker's last sign its instance is ended all the same */
   LAUNCH_NAME = 33
 };
 
 /* What goes wrong, since when. n = 0: nothing. */
 struct launch_trouble {
   char code[80], text[600];
-  int32_t n;                 /* in a row */
-  int64_t since, last;       /* wall */
+  int32_t n;                   /* in a row */
+  int64_t since, last;         /* wall */
   int64_t since_now, retry_at; /* monotonic */
 };
 
@@ -34,13 +34,13 @@ struct launch_batch {
 struct launch_kind {
   char name[LAUNCH_NAME];
   enum tr_scale_launcher launcher;
-  int32_t function; /* which of the record's */
-  int32_t waiting;  /* to be asked for when a call is free */
-  int32_t asking;   /* by calls under way */
-  int32_t calls;    /* under way */
+  int32_t function;                           /* which of the record's */
+  int32_t waiting;                            /* to be asked for when a call is free */
+  int32_t asking;                             /* by calls under way */
+  int32_t calls;                              /* under way */
   struct launch_batch unseen[LAUNCH_BATCHES]; /* functions: invoked, not seen yet; oldest first */
   int32_t n_unseen;
-  int32_t starting; /* all of these, and instances on their way: as of the last look */
+  int32_t starting;       /* all of these, and instances on their way: as of the last look */
   int64_t starting_since; /* monotonic; 0 = none */
   int32_t running, busy, draining;
   struct launch_trouble trouble;
@@ -53,11 +53,11 @@ struct launch_instance {
   char id[TR_INSTANCE_BYTES];
   int32_t kind;
   enum launch_phase phase;
-  bool draining;  /* its worker was told to end */
-  bool listed;    /* in the last description */
-  bool calling;   /* its end is being asked for */
-  int64_t since;  /* of the phase */
-  int64_t seen;   /* its worker's last call */
+  bool draining; /* its worker was told to end */
+  bool listed;   /* in the last description */
+  bool calling;  /* its end is being asked for */
+  int64_t since; /* of the phase */
+  int64_t seen;  /* its worker's last call */
 };
 
 struct launch_session {
@@ -153,7 +153,7 @@ struct tr_launch {
   struct tr_name_map deployments;
   struct launch_sts *sts;
   int64_t tickets;
-  int64_t planned; /* monotonic */
+  int64_t planned;   /* monotonic */
   int64_t looked_ms; /* how long apart two looks are at least */
   struct launch_counters counters;
 };
@@ -174,8 +174,8 @@ void launch_call_done(void *arg, struct tr_aws_answer *answer);
 void launch_call_free(struct launch_call *c);
 
 /* Books of trouble. `what` is for the log: "lambda-small of deployment d…". */
-void launch_trouble_add(struct launch_trouble *t, const struct launch_deployment *d, const char *what,
-                        const char *code, const char *text, struct tr_clock at);
+void launch_trouble_add(struct launch_trouble *t, const struct launch_deployment *d, const char *what, const char *code,
+                        const char *text, struct tr_clock at);
 void launch_trouble_end(struct launch_trouble *t, const struct launch_deployment *d, const char *what);
 /* After any answer of AWS': keys that are no good are thrown away. */
 void launch_note_answer(struct launch_deployment *d, const struct tr_aws_answer *answer);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum what { FUNCTION, CLUSTER, GROUP, NOTHING };
-enum { CREATE, UPDATE, CODE, EVENTS };              /* of a function */
+enum { CREATE, UPDATE, CODE, EVENTS };                /* of a function */
 enum { TEMPLATE, NEW_VERSION, NEW_GROUP, SET_GROUP }; /* of a group */
 enum { BUSY_MS = 2000, EVENT_AGE_S = 60 };
 static const char ec2_version[] = "2016-11-15", group_version[] = "2011-01-01";
@@ -35,7 +35,8 @@ static void apply_step(struct tr_launch *l, struct launch_deployment *d, struct 
   launch_note_answer(d, a);
   bool there = strcmp(a->code, "ResourceConflictException") == 0 || strcmp(a->code, "AlreadyExists") == 0 ||
                strcmp(a->code, "InvalidLaunchTemplateName.AlreadyExistsException") == 0;
-  bool creates = (what == FUNCTION && m->sub == CREATE) || (what == GROUP && m->sub != NEW_VERSION && m->sub != SET_GROUP);
+  bool creates =
+      (what == FUNCTION && m->sub == CREATE) || (what == GROUP && m->sub != NEW_VERSION && m->sub != SET_GROUP);
   if (a->result != TR_AWS_OK && there && creates) {
     m->sub++; /* UPDATE, NEW_VERSION, SET_GROUP */
     return;

@@ -96,8 +96,8 @@ static void apply_data(struct tr_launch *l, struct launch_deployment *d, struct 
 }
 
 static void ask(struct tr_launch *l, struct launch_deployment *d, const struct tr_aws_record *r, struct tr_clock at) {
-  static const char *const of_functions[][2] = {{"Invocations", "Sum"}, {"Errors", "Sum"}, {"Throttles", "Sum"},
-                                                {"ConcurrentExecutions", "Maximum"}};
+  static const char *const of_functions[][2] = {
+      {"Invocations", "Sum"}, {"Errors", "Sum"}, {"Throttles", "Sum"}, {"ConcurrentExecutions", "Maximum"}};
   static const char *const of_workers[] = {"TaskSeconds", "TaskRows", "TaskFailures"};
   struct launch_metrics *m = &d->metrics;
   struct tr_text body = {0};

@@ -6,7 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_MS = 100, LOOK_ACTIVE_MS = 1000, LOOK_IDLE_MS = 5000, WORKERS_PER_MS = 10, EC2_UNKNOWN_MAX = 1000, WANTED_MS = 120000 };
+enum {
+  LOOK_MS = 100,
+  LOOK_ACTIVE_MS = 1000,
+  LOOK_IDLE_MS = 5000,
+  WORKERS_PER_MS = 10,
+  EC2_UNKNOWN_MAX = 1000,
+  WANTED_MS = 120000
+};
 
 struct launch_instance *launch_instance_add(struct launch_deployment *d, const char *id, int32_t kind, int64_t since) {
   struct launch_instance *i = tr_name_map_get(&d->instances, id);
@@ -67,8 +74,7 @@ static void begin_books(struct launch_deployment *d, const struct tr_deployment 
   struct tr_journal_row *row = tr_journal_read(s->journal, TR_JOURNAL_INSTANCES, "t", d->id);
   while (tr_journal_next(row))
     for (int k = 0; k < d->n_kinds; k++)
-      if (strcmp(d->kinds[k].name, tr_row_text(row, 1)) == 0)
-        launch_instance_add(d, tr_row_text(row, 0), k, at.now);
+      if (strcmp(d->kinds[k].name, tr_row_text(row, 1)) == 0) launch_instance_add(d, tr_row_text(row, 0), k, at.now);
 }
 
 static struct launch_deployment *books_of(struct tr_launch *l, const struct tr_deployment *of, struct tr_state *s,
@@ -167,7 +173,8 @@ static void count_starting(struct launch_deployment *d, struct launch_kind *k) {
     if (!oldest || i->since < oldest) oldest = i->since;
   }
   /* What the group will make that has no name yet. */
-  if (k->launcher == TR_SCALE_EC2 && d->group.known && d->group.desired > known) k->starting += d->group.desired - known;
+  if (k->launcher == TR_SCALE_EC2 && d->group.known && d->group.desired > known)
+    k->starting += d->group.desired - known;
   k->starting_since = k->starting ? oldest : 0;
 }
 
@@ -189,10 +196,8 @@ static void fill_kind(const struct launch_deployment *d, const struct launch_kin
                       struct tr_clock at, struct tr_scale_kind *out) {
   const int64_t mb = 1 << 20;
   int32_t max = r->limits.workers;
-  if (k->launcher == TR_SCALE_LAMBDA)
-    tr_price_kind(k->name, 0, r->functions[k->function].memory_mb * mb, false, out);
-  else if (k->launcher == TR_SCALE_ECS)
-    tr_price_kind(k->name, r->ecs.cpu / 1024.0, r->ecs.memory_mb * mb, false, out);
+  if (k->launcher == TR_SCALE_LAMBDA) tr_price_kind(k->name, 0, r->functions[k->function].memory_mb * mb, false, out);
+  else if (k->launcher == TR_SCALE_ECS) tr_price_kind(k->name, r->ecs.cpu / 1024.0, r->ecs.memory_mb * mb, false, out);
   else {
     int32_t room = d->group.known ? d->group.max : EC2_UNKNOWN_MAX;
     tr_price_kind(k->name, r->ec2.cores, r->ec2.memory_mb * mb, r->ec2.spot, out);
@@ -216,7 +221,8 @@ static struct tr_worker *least_busy(const struct tr_deployment *of, const char *
   return best;
 }
 
-static void follow(const struct tr_deployment *of, struct launch_kind *k, const struct tr_scale_order *order, struct tr_clock at) {
+static void follow(const struct tr_deployment *of, struct launch_kind *k, const struct tr_scale_order *order,
+                   struct tr_clock at) {
   const struct launch_trouble *t = &k->trouble;
   for (int32_t n = order->drain; n > 0; n--) {
     struct tr_worker *w = least_busy(of, k->name);
@@ -254,8 +260,7 @@ static bool wants_calls(const struct launch_deployment *d) {
   return d->making.step >= 0;
 }
 
-static void step(struct tr_launch *l, struct launch_deployment *d, const struct tr_deployment *of,
-                 struct tr_clock at) {
+static void step(struct tr_launch *l, struct launch_deployment *d, const struct tr_deployment *of, struct tr_clock at) {
   static void (*const steps[])(struct tr_launch *, struct launch_deployment *, struct launch_kind *,
                                const struct tr_aws_record *, struct tr_clock) = {
       [TR_SCALE_LAMBDA] = launch_lambda_step, [TR_SCALE_ECS] = launch_ecs_step, [TR_SCALE_EC2] = launch_ec2_step};

@@ -173,8 +173,8 @@ static void apply_session(struct tr_launch *l, struct launch_deployment *d, stru
     l->counters.sessions++;
     launch_trouble_end(&d->session.trouble, d, "the role");
   } else {
-    launch_trouble_add(&d->session.trouble, d, "the role",
-                       a->result == TR_AWS_OK ? "BadReply" : a->code, a->result == TR_AWS_OK ? "sts AssumeRole: no credentials in the reply" : a->text, at);
+    launch_trouble_add(&d->session.trouble, d, "the role", a->result == TR_AWS_OK ? "BadReply" : a->code,
+                       a->result == TR_AWS_OK ? "sts AssumeRole: no credentials in the reply" : a->text, at);
   }
 }
 

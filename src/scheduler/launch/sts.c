@@ -63,14 +63,12 @@ static void apply_reply(struct tr_launch *l, struct launch_deployment *d, struct
   const struct tr_aws_answer *a = &c->answer;
   struct tr_sts_answer *to = &x->answer;
   x->ready = true;
-  if (a->result == TR_AWS_OK)
-    to->known = tr_proof_read_reply(a->body, a->bytes, to->account, to->role, &to->fault);
+  if (a->result == TR_AWS_OK) to->known = tr_proof_read_reply(a->body, a->bytes, to->account, to->role, &to->fault);
   else if (a->status >= 300 && a->status < 400)
     tr_fault_set(&to->fault, 403, "identity_refused", "STS answered with a redirect (%d)", a->status);
   else if (a->status >= 400 && a->status < 500 && a->result != TR_AWS_THROTTLED)
     tr_fault_set(&to->fault, 403, "identity_refused", "STS refused the proof: %s", a->code);
-  else
-    tr_fault_set(&to->fault, 503, "sts_unavailable", "STS could not be asked: %.300s", a->text);
+  else tr_fault_set(&to->fault, 503, "sts_unavailable", "STS could not be asked: %.300s", a->text);
   l->counters.sts_refused += !to->known && to->fault.status == 403;
 }
 
