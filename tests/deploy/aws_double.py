@@ -70,6 +70,12 @@ class Role:
     account: str = ACCOUNT
 
 
+class Server(ThreadingHTTPServer):
+    """Many launching calls come at once: none may have to connect again."""
+
+    request_queue_size = 256
+
+
 class AwsDouble:
     """A server on loopback; use as a context manager."""
 
@@ -147,7 +153,7 @@ class AwsDouble:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)

@@ -119,7 +119,7 @@ def sign(
     `keys` are access key, secret key and token, `scope` is region and service.
     """
     now = now or datetime.datetime.now(datetime.UTC)
-    scheme, _, rest = url.partition("://")
+    rest = url.partition("://")[2]
     host, slash, path = rest.partition("/")
     sent = {name.lower(): value for name, value in headers.items()}
     sent |= {"host": host, "x-amz-date": now.strftime("%Y%m%dT%H%M%SZ")}

@@ -1,4 +1,4 @@
-"""Workers are started and ended through AWS' APIs: what is called, what is believed, what is said when it goes wrong."""
+"""Workers are started and ended through AWS' APIs: what is called, what is believed, what is told of failures."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def test_throttling_passes(tenant, aws, group_plan):
 def test_a_launcher_that_fails_is_told_and_tried_rarely(tenant, aws, group_plan, scheduler_on):
     text = "User: x is not authorized to perform: lambda:InvokeFunction"
     aws.fail(refusal("lambda", "AccessDeniedException", text, 403), "lambda")
-    settle(tenant, LAMBDA)
+    settle(tenant, changed("lambda.functions.1", None, LAMBDA))
     query = submit(tenant, group_plan)
     entry = wait_for(lambda: next((e for e in health(tenant)["launchers"] if e["error"]), None))
     assert entry["error"]["code"] == "AccessDeniedException" and text in entry["error"]["message"]
