@@ -76,8 +76,10 @@ static size_t default_budget(void) {
 enum tr_status tr_mem_check_environment(struct tr_error *err) {
   const char *env = getenv("TERALITY_MEMORY_BUDGET");
   if (!env || !*env || parse_bytes(env)) return TR_OK;
-  return tr_fail(err, TR_EXC_VALUE, "TERALITY_MEMORY_BUDGET='%.100s': expected a number of bytes such as 1500000000, "
-                                    "300M or 1.5G", env);
+  return tr_fail(err, TR_EXC_VALUE,
+                 "TERALITY_MEMORY_BUDGET='%.100s': expected a number of bytes such as 1500000000, "
+                 "300M or 1.5G",
+                 env);
 }
 
 size_t tr_mem_budget(void) {

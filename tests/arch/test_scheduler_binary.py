@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOREIGN = re.compile(r"zstd|snappy|deflate|libz\.|lz4|brotli|pcre|utf8proc|curl|python|arrow")
+FOREIGN = re.compile(r"zstd|snappy|deflate|libz\.|lz4|brotli|pcre|utf8proc|python|arrow")
 
 
 @pytest.fixture(scope="module")

@@ -130,15 +130,9 @@ static void budget_from_environment(void **state) {
   static const struct {
     const char *text;
     size_t bytes;
-  } cases[] = {{"1500000", 1500000},
-               {"300M", 300 * MIB},
-               {"1.5g", 1536 * MIB},
-               {"0.25G", 256 * MIB},
-               {"64k", 65536},
-               {"1T", MIB * MIB},
-               {"5GB", 5120 * MIB},
-               {"3mib", 3 * MIB},
-               {"7.", 7}};
+  } cases[] = {{"1500000", 1500000}, {"300M", 300 * MIB}, {"1.5g", 1536 * MIB},
+               {"0.25G", 256 * MIB}, {"64k", 65536},      {"1T", MIB * MIB},
+               {"5GB", 5120 * MIB},  {"3mib", 3 * MIB},   {"7.", 7}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     setenv("TERALITY_MEMORY_BUDGET", cases[i].text, 1);
     tr_mem_set_budget(0);

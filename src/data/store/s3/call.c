@@ -1,7 +1,7 @@
 /* One request to S3: where it goes, its signature, and what the answer means. */
 #include "data/store/s3/s3_int.h"
-#include "data/store/xml_int.h"
 #include "net/url.h"
+#include "net/xml.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
