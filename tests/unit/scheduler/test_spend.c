@@ -10,7 +10,7 @@
 static const double lambda_second = 1769.0 / 1024 * 0.0000133334;
 
 static struct tr_worker *lambda_worker(struct fixture *f, const char *name) {
-  return tr_worker_seen(f->s, f->d, name, "lambda-small", 1, 1 << 30, f->at, &f->fault);
+  return tr_worker_seen(f->s, f->d, name, "lambda-small", NULL, 1, 1 << 30, f->at, &f->fault);
 }
 
 static struct tr_report leased_by(struct fixture *f, struct tr_worker *w) {
@@ -177,7 +177,7 @@ static void the_view_counts(void **state) {
   lambda_worker(f, "idle");
   lambda_worker(f, "drained")->drain = true;
   leased_by(f, lambda_worker(f, "busy"));
-  tr_worker_seen(f->s, f->d, "elsewhere", "local", 1, 1 << 30, f->at, &f->fault);
+  tr_worker_seen(f->s, f->d, "elsewhere", "local", NULL, 1, 1 << 30, f->at, &f->fault);
   struct tr_scale_view v = view_of(f, 0);
   assert_int_equal(v.tasks_left, 8);
   assert_int_equal(v.tasks_open, 4);
@@ -194,7 +194,7 @@ static void the_view_counts(void **state) {
 static void work_left_is_measured(void **state) {
   struct fixture *f = *state;
   struct tr_query *q = fixture_query(f, 4, 4);
-  struct tr_worker *w = tr_worker_seen(f->s, f->d, "w1", "ec2", 8, 1 << 30, f->at, &f->fault);
+  struct tr_worker *w = tr_worker_seen(f->s, f->d, "w1", "ec2", NULL, 8, 1 << 30, f->at, &f->fault);
   /* The first stage: 8 cores, 2 s a task, 4 x 25 rows out of each. */
   for (int i = 0; i < 2; i++) {
     struct tr_report r = leased_by(f, w);
