@@ -30,6 +30,7 @@ static bool keep_deployment(struct tr_state *s, struct tr_deployment *d) {
   struct tr_identity who = {TR_WHO_WORKER, "", ""};
   memcpy(who.account, d->account->id, sizeof who.account);
   memcpy(who.deployment, d->id, sizeof who.deployment);
+  d->aws_version = ++s->versions;
   full_name(d);
   return tr_name_map_put(&s->deployments, d->id, d) && tr_name_map_put(&s->deployment_names, d->full_name, d) &&
          tr_auth_put(s->auth, d->hash, &who);
@@ -94,7 +95,7 @@ bool tr_deployment_add(struct tr_state *s, struct tr_account *account, const cha
     return tr_fault_set(fault, 429, "limit", "at most %d deployments", MAX_DEPLOYMENTS);
   struct tr_deployment *d = calloc(1, sizeof *d);
   if (!d || tr_auth_new_id('d', d->id, NULL) != TR_OK || tr_auth_new_secret("trw_", token, NULL) != TR_OK ||
-      tr_auth_hash(token, d->hash, NULL) != TR_OK) {
+      tr_auth_hash(token, d->hash, NULL) != TR_OK || tr_external_id_new(d->external_id, NULL) != TR_OK) {
     free(d);
     return no_memory(s, fault);
   }
@@ -102,7 +103,8 @@ bool tr_deployment_add(struct tr_state *s, struct tr_account *account, const cha
   d->account = account;
   d->created = at.wall;
   if (!keep_deployment(s, d)) return no_memory(s, fault);
-  tr_journal_write(s->journal, TR_JOURNAL_ADD_DEPLOYMENT, "tttti", d->id, account->id, d->name, d->hash, d->created);
+  tr_journal_write(s->journal, TR_JOURNAL_ADD_DEPLOYMENT, "ttttit", d->id, account->id, d->name, d->hash, d->created,
+                   d->external_id);
   *out = d;
   return true;
 }
@@ -113,14 +115,39 @@ static void free_workers(struct tr_deployment *d) {
   tr_name_map_free(&d->workers);
 }
 
+/* What others look at of the record: the server's threads at the roles whose workers may prove themselves, costs at caps
+ * and prices. */
+static bool publish(struct tr_state *s, struct tr_deployment *d) {
+  d->usd_per_query = d->aws ? d->aws->limits.usd_per_query : 0;
+  d->spot = d->aws && d->aws->ec2.group && d->aws->ec2.spot;
+  if (!d->aws) tr_auth_remove_roles(s->auth, d->id);
+  return !d->aws || tr_auth_put_roles(s->auth, d->id, d->account->id, d->aws->roles, d->aws->n_roles);
+}
+
+bool tr_deployment_set_aws(struct tr_state *s, struct tr_deployment *d, struct tr_aws_record *record,
+                           struct tr_fault *fault) {
+  struct tr_text text = {0};
+  tr_aws_record_free(d->aws);
+  d->aws = record;
+  d->aws_version = ++s->versions;
+  if (record) tr_aws_record_print(record, &text);
+  bool good = tr_text_check(&text, NULL) == TR_OK && publish(s, d);
+  if (good && record) tr_journal_write(s->journal, TR_JOURNAL_PUT_AWS, "tt", d->id, text.data);
+  else if (good) tr_journal_write(s->journal, TR_JOURNAL_DROP_AWS, "t", d->id);
+  tr_text_free(&text);
+  return good || no_memory(s, fault);
+}
+
 bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_fault *fault) {
   if (d->first)
     return tr_fault_set(fault, 409, "busy", "deployment %s has running queries; cancel them first", d->name);
   tr_auth_remove(s->auth, d->hash);
+  tr_auth_remove_roles(s->auth, d->id);
   tr_name_map_remove(&s->deployments, d->id);
   tr_name_map_remove(&s->deployment_names, d->full_name);
   tr_journal_write(s->journal, TR_JOURNAL_DROP_DEPLOYMENT, "t", d->id);
   free_workers(d);
+  tr_aws_record_free(d->aws);
   free(d);
   return true;
 }
@@ -169,9 +196,36 @@ static bool load_deployment(struct tr_state *s, struct tr_journal_row *row) {
   text_of(row, 3, d->hash, sizeof d->hash);
   d->account = tr_name_map_get(&s->accounts, tr_row_text(row, 1));
   d->created = tr_row_int(row, 4);
+  text_of(row, 5, d->external_id, sizeof d->external_id);
   if (d->account) return keep_deployment(s, d);
   free(d);
   return true;
+}
+
+/* Deployments of releases that knew nothing of AWS. */
+TR_MUST_USE static enum tr_status issue_external_ids(struct tr_state *s, struct tr_error *err) {
+  size_t i = 0;
+  for (struct tr_deployment *d; (d = tr_name_map_next(&s->deployments, &i));) {
+    if (*d->external_id) continue;
+    TR_TRY(tr_external_id_new(d->external_id, err));
+    tr_journal_write(s->journal, TR_JOURNAL_SET_EXTERNAL_ID, "tt", d->id, d->external_id);
+  }
+  return TR_OK;
+}
+
+TR_MUST_USE static enum tr_status load_aws(struct tr_state *s, struct tr_error *err) {
+  struct tr_journal_row *row = tr_journal_read(s->journal, TR_JOURNAL_ALL_AWS, "");
+  struct tr_fault fault = {0};
+  while (tr_journal_next(row)) {
+    struct tr_deployment *d = tr_name_map_get(&s->deployments, tr_row_text(row, 0));
+    if (!d) continue;
+    d->aws = tr_aws_record_parse(tr_row_text(row, 1), &fault);
+    if (d->aws && publish(s, d)) continue;
+    tr_journal_end(row);
+    return tr_fail(err, TR_EXC_VALUE, "AWS settings of deployment %s: %s", d->id,
+                   *fault.text ? fault.text : "no memory");
+  }
+  return TR_OK;
 }
 
 enum tr_status tr_accounts_load(struct tr_state *s, struct tr_error *err) {
@@ -189,13 +243,15 @@ enum tr_status tr_accounts_load(struct tr_state *s, struct tr_error *err) {
       return tr_fail_memory(err, 0);
     }
   }
-  return TR_OK;
+  TR_TRY(issue_external_ids(s, err));
+  return load_aws(s, err);
 }
 
 void tr_accounts_free(struct tr_state *s) {
   size_t i = 0;
   for (struct tr_deployment *d; (d = tr_name_map_next(&s->deployments, &i));) {
     free_workers(d);
+    tr_aws_record_free(d->aws);
     free(d);
   }
   i = 0;

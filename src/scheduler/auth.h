@@ -30,6 +30,12 @@ void tr_auth_free(struct tr_auth *a);
 /* Adds or replaces; false when memory ran out. */
 bool tr_auth_put(struct tr_auth *a, const char *hash, const struct tr_identity *who);
 void tr_auth_remove(struct tr_auth *a, const char *hash);
+/* Workers of these roles may call, with tokens that tr_worker_token_new made with this key (hex). False when memory ran
+ * out. */
+void tr_auth_set_key(struct tr_auth *a, const char *key);
+bool tr_auth_put_roles(struct tr_auth *a, const char *deployment, const char *account, const char *const *roles,
+                       int32_t n);
+void tr_auth_remove_roles(struct tr_auth *a, const char *deployment);
 /* Forgets everybody but the admin. */
 void tr_auth_clear(struct tr_auth *a);
 /* Who shows this secret: kind NOBODY when unknown. Any thread. */

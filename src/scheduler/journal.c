@@ -13,7 +13,14 @@ static const char schema[] =
     " name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0)"
     " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS deployments(id TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts(id),"
-    " name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, UNIQUE(account, name)) WITHOUT ROWID;"
+    " name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, external_id TEXT NOT NULL DEFAULT '',"
+    " UNIQUE(account, name)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS aws(deployment TEXT PRIMARY KEY REFERENCES deployments(id) ON DELETE CASCADE,"
+    " settings TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS instances(deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,"
+    " instance TEXT NOT NULL, kind TEXT NOT NULL, started INTEGER NOT NULL, PRIMARY KEY(deployment, instance))"
+    " WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS secrets(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS queries(id TEXT PRIMARY KEY, account TEXT NOT NULL, deployment TEXT NOT NULL,"
     " state TEXT NOT NULL, created INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0,"
     " finished INTEGER NOT NULL DEFAULT 0, manifest TEXT NOT NULL, plan TEXT, spec TEXT, final TEXT,"
@@ -33,7 +40,8 @@ static const char schema[] =
 /* From version to version + 1, for databases of earlier releases; version 0 is a new one. What is only new tables needs
  * nothing here. */
 static const char *const migrations[] = {
-    [1] = "ALTER TABLE queries ADD COLUMN usd REAL NOT NULL DEFAULT 0;"
+    [1] = "ALTER TABLE deployments ADD COLUMN external_id TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE queries ADD COLUMN usd REAL NOT NULL DEFAULT 0;"
           "ALTER TABLE tasks ADD COLUMN core_seconds REAL NOT NULL DEFAULT 0;"
           "ALTER TABLE tasks ADD COLUMN usd REAL NOT NULL DEFAULT 0;"
           "ALTER TABLE usage ADD COLUMN usd REAL NOT NULL DEFAULT 0;",
@@ -44,8 +52,17 @@ static const char *const sql[TR_JOURNAL_N_STATEMENTS] = {
     [TR_JOURNAL_ADD_ACCOUNT] = "INSERT INTO accounts(id, name, created) VALUES(?,?,?)",
     [TR_JOURNAL_ADD_KEY] = "INSERT INTO keys(id, account, name, hash, created) VALUES(?,?,?,?,?)",
     [TR_JOURNAL_REVOKE_KEY] = "UPDATE keys SET revoked=?2 WHERE id=?1",
-    [TR_JOURNAL_ADD_DEPLOYMENT] = "INSERT INTO deployments(id, account, name, hash, created) VALUES(?,?,?,?,?)",
+    [TR_JOURNAL_ADD_DEPLOYMENT] = "INSERT INTO deployments(id, account, name, hash, created, external_id)"
+                                  " VALUES(?,?,?,?,?,?)",
     [TR_JOURNAL_DROP_DEPLOYMENT] = "DELETE FROM deployments WHERE id=?",
+    [TR_JOURNAL_SET_EXTERNAL_ID] = "UPDATE deployments SET external_id=?2 WHERE id=?1",
+    [TR_JOURNAL_PUT_AWS] = "INSERT INTO aws(deployment, settings) VALUES(?1, ?2)"
+                           " ON CONFLICT(deployment) DO UPDATE SET settings=excluded.settings",
+    [TR_JOURNAL_DROP_AWS] = "DELETE FROM aws WHERE deployment=?",
+    [TR_JOURNAL_PUT_INSTANCE] = "INSERT INTO instances(deployment, instance, kind, started) VALUES(?,?,?,?)"
+                                " ON CONFLICT(deployment, instance) DO NOTHING",
+    [TR_JOURNAL_DROP_INSTANCE] = "DELETE FROM instances WHERE deployment=? AND instance=?",
+    [TR_JOURNAL_PUT_SECRET] = "INSERT INTO secrets(name, value) VALUES(?1, ?2)",
     [TR_JOURNAL_ADD_QUERY] = "INSERT INTO queries(id, account, deployment, state, created, manifest, plan, spec)"
                              " VALUES(?,?,?,'queued',?,?,?,?)",
     [TR_JOURNAL_START_QUERY] = "UPDATE queries SET state='running', started=?2 WHERE id=?1",
@@ -71,7 +88,11 @@ static const char *const sql[TR_JOURNAL_N_STATEMENTS] = {
     [TR_JOURNAL_GET_EPOCH] = "SELECT value FROM meta WHERE name='epoch'",
     [TR_JOURNAL_ALL_ACCOUNTS] = "SELECT id, name, created FROM accounts ORDER BY created, id",
     [TR_JOURNAL_ALL_KEYS] = "SELECT id, account, name, hash, created, revoked FROM keys ORDER BY created, id",
-    [TR_JOURNAL_ALL_DEPLOYMENTS] = "SELECT id, account, name, hash, created FROM deployments ORDER BY created, id",
+    [TR_JOURNAL_ALL_DEPLOYMENTS] = "SELECT id, account, name, hash, created, external_id FROM deployments"
+                                   " ORDER BY created, id",
+    [TR_JOURNAL_ALL_AWS] = "SELECT deployment, settings FROM aws",
+    [TR_JOURNAL_INSTANCES] = "SELECT instance, kind, started FROM instances WHERE deployment=?",
+    [TR_JOURNAL_SECRET] = "SELECT value FROM secrets WHERE name=?",
     [TR_JOURNAL_RUNNING_QUERIES] = "SELECT id, deployment, state, created, started, manifest, spec FROM queries"
                                    " WHERE final IS NULL ORDER BY created, id",
     [TR_JOURNAL_TASKS_OF] = "SELECT stage, task, done, attempt, failures, rows, bytes, seconds, segments, core_seconds,"

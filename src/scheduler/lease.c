@@ -419,7 +419,8 @@ static void price(struct tr_worker *w) {
 }
 
 struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, const char *id, const char *kind,
-                                 int32_t cores, int64_t memory, struct tr_clock at, struct tr_fault *fault) {
+                                 const char *instance, int32_t cores, int64_t memory, struct tr_clock at,
+                                 struct tr_fault *fault) {
   struct tr_worker *w = tr_name_map_get(&d->workers, id);
   if (!w) {
     if (d->workers.n >= (size_t)s->options.max_workers) {
@@ -434,6 +435,12 @@ struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, co
       return NULL;
     }
     w->deployment = d;
+    w->since = at.now;
+  }
+  /* Functions that were thawed go on under their name, for another call. */
+  if (instance && strcmp(w->instance, instance) != 0) {
+    snprintf(w->instance, sizeof w->instance, "%s", instance);
+    w->counted = false;
   }
   if (cores != w->cores || memory != w->memory || strcmp(kind, w->kind) != 0) {
     snprintf(w->kind, sizeof w->kind, "%s", kind);

@@ -1,5 +1,6 @@
 #include "scheduler/loop.h"
 #include "base/mem.h"
+#include "scheduler/launch/launch.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,12 +22,14 @@ struct tr_loop {
   struct tr_http_server *server;
   struct tr_auth *auth;
   struct tr_state *state;
+  struct tr_launch *launch;
   pthread_t thread;
   bool thread_runs;
   pthread_mutex_t lock; /* inbox, stop, stopped */
   pthread_cond_t wake;
   struct queue inbox;
   bool stop, stopped;
+  bool nudged; /* something came from AWS */
   /* Of the state's thread. */
   struct queue parked;
   bool fault_told;
@@ -113,12 +116,21 @@ static void handle(void *arg, struct tr_http_exchange *x) {
   if (!taken) refuse(r, 503, "stopping", "the scheduler is being stopped");
 }
 
+static void nudge(void *arg) {
+  struct tr_loop *l = arg;
+  pthread_mutex_lock(&l->lock);
+  l->nudged = true;
+  pthread_cond_signal(&l->wake);
+  pthread_mutex_unlock(&l->lock);
+}
+
 /* Waits for requests, at most until `until`. Gives whether the loop goes on. */
 static bool wait_for_requests(struct tr_loop *l, int64_t until, struct queue *out) {
   struct timespec t = {until / 1000, until % 1000 * 1000000};
   pthread_mutex_lock(&l->lock);
-  while (!l->inbox.first && !l->stop && pthread_cond_timedwait(&l->wake, &l->lock, &t) == 0) {}
+  while (!l->inbox.first && !l->stop && !l->nudged && pthread_cond_timedwait(&l->wake, &l->lock, &t) == 0) {}
   *out = l->inbox;
+  l->nudged = false;
   l->inbox = (struct queue){0};
   bool on = !l->stop;
   if (!on) l->stopped = true;
@@ -181,11 +193,13 @@ static void *run(void *arg) {
     struct queue inbox, answered = {0}, waiting = {0};
     on = wait_for_requests(l, until, &inbox);
     struct tr_clock at = now();
+    tr_launch_take(l->launch, l->state, at);
     int64_t next = tr_state_tick(l->state, at);
     for (struct request *r; (r = pop(&inbox));) run_one(l, r, at, !on, &answered, &waiting);
     run_parked(l, at, !on, &answered, &waiting);
+    int64_t look = tr_launch_plan(l->launch, l->state, at);
     settle(l, at, &answered, &waiting);
-    until = next_wake(l, next);
+    until = next_wake(l, look < next ? look : next);
   }
   return NULL;
 }
@@ -220,6 +234,9 @@ enum tr_status tr_loop_start(const struct tr_loop_options *options, struct tr_lo
   TR_GOTO(st, tr_auth_new(&l->auth, err));
   TR_GOTO(st, add_admin(l, options->admin_key, err));
   TR_GOTO(st, tr_state_open(options->database, &options->state, l->auth, now(), &l->state, err));
+  const struct tr_launch_options launch = {options->aws_endpoint, options->sts_endpoint, nudge, l};
+  TR_GOTO(st, tr_launch_new(&launch, &l->launch, err));
+  l->state->launch = l->launch;
   TR_GOTO(st, tr_http_server_start(&server, &l->server, err));
   TR_GOTO(st, start_thread(l, err));
   *out = l;
@@ -241,6 +258,7 @@ void tr_loop_stop(struct tr_loop *l) {
   pthread_mutex_unlock(&l->lock);
   if (l->thread_runs) pthread_join(l->thread, NULL);
   tr_http_server_stop(l->server);
+  tr_launch_free(l->launch);
   tr_state_close(l->state);
   tr_auth_free(l->auth);
   pthread_cond_destroy(&l->wake);

@@ -13,6 +13,7 @@ struct tr_loop_options {
   const char *admin_key;
   struct tr_http_server_options server; /* address, port, TLS, threads */
   struct tr_state_options state;
+  const char *aws_endpoint, *sts_endpoint; /* NULL = AWS' own; see launch/launch.h */
 };
 
 struct tr_loop;

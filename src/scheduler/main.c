@@ -1,5 +1,6 @@
 /* terality-scheduler: reads its arguments, finds or makes the admin key, runs until it is told to stop. */
 #include "net/crypto.h"
+#include "net/url.h"
 #include "scheduler/loop.h"
 #include <assert.h>
 #include <errno.h>
@@ -16,15 +17,17 @@
 static const char usage[] =
     "usage: terality-scheduler --data DIR [--listen 127.0.0.1:8470] [--tls-cert FILE --tls-key FILE]\n"
     "                          [--die-with-parent] [--lease-ms N] [--grace-ms N]\n"
+    "                          [--aws-endpoint URL] [--sts-endpoint URL]\n"
     "\n"
     "The admin key comes from TERALITY_ADMIN_KEY, or from DIR/admin.key, which is made at the first start.\n"
+    "--aws-endpoint takes all calls of AWS elsewhere, --sts-endpoint is one more STS that workers may prove themselves by.\n"
     "Without TLS only a loopback address is served. Port 0 takes a free one; the first line on stdout names it.\n";
 
 struct arguments {
   const char *data;
   char address[80];
   uint16_t port;
-  const char *cert, *key;
+  const char *cert, *key, *aws_endpoint, *sts_endpoint;
   bool die_with_parent;
   int64_t lease_ms, grace_ms;
 };
@@ -50,11 +53,23 @@ static enum tr_status parse_ms(const char *name, const char *text, int64_t *out,
   return TR_OK;
 }
 
+static enum tr_status parse_url(const char *name, const char *text, const char **out, struct tr_error *err) {
+  struct tr_url url;
+  if (tr_url_parse(text, &url, NULL) != TR_OK || !url.host_length || url.query_length)
+    return tr_fail(err, TR_EXC_VALUE, "--%s %s is no URL", name, text);
+  bool https = url.scheme_length == 5 && strncmp(url.scheme, "https", 5) == 0;
+  if (!https && !tr_url_is_loopback(&url))
+    return tr_fail(err, TR_EXC_VALUE, "--%s %s: without TLS only a loopback address is asked", name, text);
+  *out = text;
+  return TR_OK;
+}
+
 static enum tr_status parse(int argc, char **argv, struct arguments *a, struct tr_error *err) {
   static const struct option options[] = {{"listen", 1, NULL, 'l'},   {"data", 1, NULL, 'd'},
                                           {"tls-cert", 1, NULL, 'c'}, {"tls-key", 1, NULL, 'k'},
                                           {"lease-ms", 1, NULL, 'e'}, {"grace-ms", 1, NULL, 'g'},
                                           {"help", 0, NULL, 'h'},     {"die-with-parent", 0, NULL, 'p'},
+                                          {"aws-endpoint", 1, NULL, 'a'}, {"sts-endpoint", 1, NULL, 's'},
                                           {NULL, 0, NULL, 0}};
   TR_TRY(parse_listen("127.0.0.1:8470", a, err));
   for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;) {
@@ -65,6 +80,8 @@ static enum tr_status parse(int argc, char **argv, struct arguments *a, struct t
     if (c == 'e') TR_TRY(parse_ms("lease-ms", optarg, &a->lease_ms, err));
     if (c == 'g') TR_TRY(parse_ms("grace-ms", optarg, &a->grace_ms, err));
     if (c == 'p') a->die_with_parent = true;
+    if (c == 'a') TR_TRY(parse_url("aws-endpoint", optarg, &a->aws_endpoint, err));
+    if (c == 's') TR_TRY(parse_url("sts-endpoint", optarg, &a->sts_endpoint, err));
     if (c == 'h' || c == '?') {
       fputs(usage, c == 'h' ? stdout : stderr);
       exit(c == 'h' ? 0 : 2);
@@ -134,7 +151,9 @@ static enum tr_status start(const struct arguments *a, struct tr_loop **out, str
                                                .key_file = a->key,
                                                .threads = 2,
                                                .headers = {"Terality-Version: 1"}},
-                                    .state = tr_state_options_default};
+                                    .state = tr_state_options_default,
+                                    .aws_endpoint = a->aws_endpoint,
+                                    .sts_endpoint = a->sts_endpoint};
   static_assert(TR_API_VERSION == 1, "the header above says the version");
   if (a->lease_ms) options.state.lease_ms = a->lease_ms;
   if (a->grace_ms >= 0) options.state.grace_ms = a->grace_ms;

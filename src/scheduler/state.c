@@ -9,6 +9,7 @@
 const struct tr_state_options tr_state_options_default = {.lease_ms = 15000,
                                                           .grace_ms = 6000,
                                                           .worker_ms = 60000,
+                                                          .lambda_ms = 10000,
                                                           .keep_ms = 30ll * 24 * 3600 * 1000,
                                                           .backoff_ms = 250,
                                                           .target_ms = 30000,
@@ -49,7 +50,29 @@ static void next_epoch(struct tr_state *s) {
   s->epoch_room = EPOCH_RELOADS - 1;
 }
 
+/* A secret of this scheduler, made at its first start. */
+TR_MUST_USE static enum tr_status secret(struct tr_state *s, const char *name, char out[TR_SERVER_SECRET_BYTES],
+                                         struct tr_error *err) {
+  struct tr_journal_row *row = tr_journal_read(s->journal, TR_JOURNAL_SECRET, "t", name);
+  if (tr_journal_next(row)) {
+    snprintf(out, TR_SERVER_SECRET_BYTES, "%s", tr_row_text(row, 0));
+    tr_journal_end(row);
+    return TR_OK;
+  }
+  TR_TRY(tr_server_secret_new(out, err));
+  tr_journal_write(s->journal, TR_JOURNAL_PUT_SECRET, "tt", name, out);
+  return TR_OK;
+}
+
+static enum tr_status load_secrets(struct tr_state *s, struct tr_error *err) {
+  TR_TRY(secret(s, "server_id", s->secrets.id, err));
+  TR_TRY(secret(s, "token_key", s->secrets.key, err));
+  tr_auth_set_key(s->auth, s->secrets.key);
+  return TR_OK;
+}
+
 static enum tr_status load(struct tr_state *s, struct tr_clock at, struct tr_error *err) {
+  TR_TRY(load_secrets(s, err));
   TR_TRY(tr_accounts_load(s, err));
   TR_TRY(tr_queries_load(s, at, err));
   TR_TRY(tr_spend_load(s, at, err));
@@ -124,13 +147,17 @@ enum tr_status tr_state_commit(struct tr_state *s, struct tr_clock at, struct tr
   return tr_journal_commit(s->journal, err);
 }
 
+static int64_t silence_ms(const struct tr_state *s, const struct tr_worker *w) {
+  return strncmp(w->kind, "lambda", 6) == 0 ? s->options.lambda_ms : s->options.worker_ms;
+}
+
 /* Workers that are silent; queries that ended long ago. */
 static void sweep(struct tr_state *s, struct tr_clock at) {
   size_t i = 0;
   for (struct tr_deployment *d; (d = tr_name_map_next(&s->deployments, &i));) {
     size_t k = 0;
     for (struct tr_worker *w; (w = tr_name_map_next(&d->workers, &k));)
-      if (w->n_leases == 0 && w->seen + s->options.worker_ms < at.now) {
+      if (w->n_leases == 0 && w->seen + silence_ms(s, w) < at.now) {
         tr_worker_gone(s, w);
         k = 0;
       }

@@ -16,6 +16,8 @@
 #pragma once
 #include "base/text.h"
 #include "scheduler/auth.h"
+#include "scheduler/aws_record.h"
+#include "scheduler/identity.h"
 #include "scheduler/journal.h"
 #include "scheduler/name_map.h"
 #include "scheduler/spec.h"
@@ -28,6 +30,7 @@ struct tr_state_options {
   int64_t lease_ms;     /* 15,000 */
   int64_t grace_ms;     /* 6,000: twice what a worker lets pass between two calls, and some */
   int64_t worker_ms;    /* a worker that is silent for so long is gone; 60,000 */
+  int64_t lambda_ms;    /* the same of a function's worker, which may be frozen at any time; 10,000 */
   int64_t keep_ms;      /* queries that have ended are kept for so long; 30 days */
   int64_t backoff_ms;   /* before a second attempt; then 4 times, then 16 times as long. 250 */
   int64_t target_ms;    /* capacity asks for as many workers as end the work at hand in this time; 30,000 */
@@ -71,6 +74,9 @@ struct tr_deployment {
   int64_t n_ready, n_leased; /* tasks */
   int64_t n_left;            /* tasks of its queries that are not done */
   double task_seconds;       /* moving mean; 0 = none seen */
+  char external_id[TR_EXTERNAL_ID_BYTES]; /* what the scheduler shows when it takes the role on AWS */
+  struct tr_aws_record *aws;              /* NULL = not on AWS */
+  int64_t aws_version;                    /* changes with `aws`; unique in the process */
   double row_seconds;        /* the same of core-seconds per input row */
   struct tr_spend spend;
   double usd_per_query; /* the most that a query may cost; 0 = no cap */
@@ -132,12 +138,15 @@ struct tr_query {
   int64_t gets, puts;                     /* requests to S3, estimated */
 };
 
+#define TR_INSTANCE_BYTES 201
+
 struct tr_worker {
-  char id[65], kind[33];
+  char id[65], kind[33], instance[TR_INSTANCE_BYTES]; /* instance: "" = not told */
   struct tr_deployment *deployment;
-  int64_t seen, memory;
+  int64_t seen, since, memory; /* since: first call */
   int32_t cores, n_leases;
-  bool drain;
+  bool drain, told; /* told: an answer has said so */
+  bool counted;     /* as one that was started (launch/) */
   bool start_paid;              /* its start is in the deployment's costs */
   double usd_per_hour, start_s; /* prices.h; 0 when it is not on AWS */
 };
@@ -151,13 +160,16 @@ struct tr_state_counters {
 struct tr_state {
   struct tr_state_options options;
   struct tr_journal *journal;
-  struct tr_auth *auth; /* borrowed */
+  struct tr_auth *auth;     /* borrowed */
+  struct tr_launch *launch; /* borrowed: who talks to AWS for the state; NULL = nobody */
+  struct tr_server_secrets secrets;
   struct tr_name_map accounts, account_names, keys, deployments, deployment_names, queries;
   struct tr_task *leased_first, *leased_last; /* by end of the lease */
   struct tr_task *backoff_first;              /* in no order; few */
   int64_t epoch_base;                         /* attempts of this run of the scheduler are above it */
   int64_t epoch_room;                         /* reloads left before the base must be written again */
   int64_t grace_until;                        /* 0 = over */
+  int64_t versions;                           /* the last aws_version given */
   int64_t swept;                              /* when silent workers and old queries were looked for */
   int64_t spent_at;                           /* when tr_spend_tick looked last */
   bool broken;                                /* memory ran out in the middle of a change */
@@ -192,6 +204,9 @@ bool tr_key_add(struct tr_state *s, struct tr_account *account, const char *name
 bool tr_key_revoke(struct tr_state *s, struct tr_key *key, struct tr_clock at, struct tr_fault *fault);
 bool tr_deployment_add(struct tr_state *s, struct tr_account *account, const char *name, struct tr_clock at,
                        struct tr_deployment **out, char token[TR_SECRET_MAX], struct tr_fault *fault);
+/* Takes `record`; NULL = not on AWS any more. */
+bool tr_deployment_set_aws(struct tr_state *s, struct tr_deployment *d, struct tr_aws_record *record,
+                           struct tr_fault *fault);
 bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_fault *fault);
 /* By id or name, of this account only; NULL. */
 struct tr_deployment *tr_deployment_find(const struct tr_state *s, const struct tr_account *account, const char *name);
@@ -257,7 +272,8 @@ bool tr_lease_renew(struct tr_state *s, struct tr_worker *w, const char *lease, 
 int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, struct tr_clock at, struct tr_text *out);
 /* The worker of this name, made when it is new. NULL with a fault. */
 struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, const char *id, const char *kind,
-                                 int32_t cores, int64_t memory, struct tr_clock at, struct tr_fault *fault);
+                                 const char *instance, int32_t cores, int64_t memory, struct tr_clock at,
+                                 struct tr_fault *fault);
 void tr_worker_gone(struct tr_state *s, struct tr_worker *w);
 /* Leases that ran out, backoffs and the grace that are over. */
 void tr_leases_tick(struct tr_state *s, struct tr_clock at);

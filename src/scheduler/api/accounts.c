@@ -117,8 +117,9 @@ bool tr_api_keys_revoke(struct tr_state *s, struct tr_api_call *call, struct tr_
 }
 
 static void print_deployment(const struct tr_deployment *d, const char *token, struct tr_text *out) {
-  tr_text_add_format(out, "{\"id\":\"%s\",\"name\":\"%s\",\"created\":%lld,\"workers\":%zu", d->id, d->name,
-                     (long long)d->created, d->workers.n);
+  tr_text_add_format(
+      out, "{\"id\":\"%s\",\"name\":\"%s\",\"created\":%lld,\"workers\":%zu,\"external_id\":\"%s\",\"aws\":%s", d->id,
+      d->name, (long long)d->created, d->workers.n, d->external_id, d->aws ? "true" : "false");
   if (token) tr_text_add_format(out, ",\"token\":\"%s\"", token);
   tr_text_add_char(out, '}');
 }
@@ -148,6 +149,17 @@ bool tr_api_deployments_list(struct tr_state *s, struct tr_api_call *call, struc
     comma = ",";
   }
   tr_text_add_str(&call->reply, "]}");
+  return tr_api_answer(call, 200);
+}
+
+bool tr_api_deployments_get(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
+  (void)at;
+  (void)last;
+  const struct tr_account *a = tr_api_account(s, call);
+  const struct tr_deployment *d = a ? tr_deployment_find(s, a, call->id) : NULL;
+  if (a && !d) tr_fault_set(&call->fault, 404, "no_deployment", "no deployment %s in this account", call->id);
+  if (!d) return tr_api_refuse(call);
+  print_deployment(d, NULL, &call->reply);
   return tr_api_answer(call, 200);
 }
 

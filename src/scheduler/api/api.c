@@ -28,6 +28,11 @@ static const struct tr_api_route routes[] = {
     {"DELETE", "/v1/keys/{id}", ADMIN | USER, 0, NULL, tr_api_keys_revoke, NULL},
     {"POST", "/v1/deployments", USER, SMALL_BODY, tr_api_named_prepare, tr_api_deployments_add, NULL},
     {"GET", "/v1/deployments", USER, 0, NULL, tr_api_deployments_list, NULL},
+    {"GET", "/v1/deployments/{id}", USER, 0, NULL, tr_api_deployments_get, NULL},
+    {"PUT", "/v1/deployments/{id}/aws", USER, SMALL_BODY, tr_api_aws_prepare, tr_api_aws_put, NULL},
+    {"GET", "/v1/deployments/{id}/aws", USER, 0, NULL, tr_api_aws_get, NULL},
+    {"DELETE", "/v1/deployments/{id}/aws", USER, 0, NULL, tr_api_aws_drop, NULL},
+    {"GET", "/v1/deployments/{id}/health", USER, 0, NULL, tr_api_deployment_health, NULL},
     {"DELETE", "/v1/deployments/{id}", USER, 0, NULL, tr_api_deployments_drop, NULL},
     {"POST", "/v1/queries", USER, LARGE_BODY, tr_api_query_prepare, tr_api_queries_add, NULL},
     {"GET", "/v1/queries", USER, 0, NULL, tr_api_queries_list, NULL},
@@ -35,6 +40,8 @@ static const struct tr_api_route routes[] = {
     {"DELETE", "/v1/queries/{id}", USER, 0, NULL, tr_api_query_cancel, NULL},
     {"GET", "/v1/queries/{id}/plan", WORKER, 0, NULL, tr_api_query_plan, NULL},
     {"POST", "/v1/lease", WORKER, LARGE_BODY, tr_api_lease_prepare, tr_api_lease, tr_api_lease_wake},
+    {"GET", "/v1/workers/challenge", 0, 0, NULL, tr_api_challenge, NULL},
+    {"POST", "/v1/workers/identity", 0, SMALL_BODY, tr_api_identity_prepare, tr_api_identity, tr_api_identity_wake},
     {"GET", "/v1/workers", USER | WORKER, 0, NULL, tr_api_workers_list, NULL},
     {"DELETE", "/v1/workers/{id}", USER | WORKER, 0, NULL, tr_api_workers_drain, NULL},
     {"GET", "/v1/capacity", USER | WORKER, 0, NULL, tr_api_capacity, NULL},
@@ -218,6 +225,7 @@ void tr_api_finish(struct tr_api_call *call, const char *request_id) {
 
 void tr_api_call_drop(struct tr_api_call *call) {
   json_decref(call->body);
+  tr_aws_record_free(call->aws);
   tr_arena_free(&call->query.arena);
   tr_arena_free(&call->lease.arena);
   free(call->query.plan);

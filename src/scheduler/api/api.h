@@ -30,7 +30,7 @@ struct tr_api_query {
 
 /* What POST /v1/lease brought; points into the body. */
 struct tr_api_lease {
-  const char *worker, *kind;
+  const char *worker, *kind, *instance;
   int32_t cores, want, n_running, n_reports;
   int64_t memory;
   const char **running;
@@ -38,6 +38,14 @@ struct tr_api_lease {
   struct tr_arena arena;
   bool applied; /* reports and renewals are done; what is left is to wait for tasks */
   struct tr_text stop;
+};
+
+/* What POST /v1/workers/identity brought; points into the body. */
+struct tr_api_identity {
+  const char *deployment;
+  struct tr_proof proof;
+  char names[TR_PROOF_HEADERS][32]; /* of the headers */
+  int64_t ticket;                   /* 0 = STS was not asked yet */
 };
 
 struct tr_api_call {
@@ -51,6 +59,8 @@ struct tr_api_call {
   json_t *body;
   struct tr_api_query query;
   struct tr_api_lease lease;
+  struct tr_api_identity identity;
+  struct tr_aws_record *aws; /* what PUT /v1/deployments/{id}/aws brought */
   /* The reply: status 0 while there is none. */
   struct tr_fault fault;
   int status;

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/json_text.h"
 #include "scheduler/api/api.h"
+#include "scheduler/fields.h"
 
 struct tr_api_route {
   const char *method, *path;                 /* one "{id}" at most */
@@ -12,28 +13,6 @@ struct tr_api_route {
   int64_t (*wake)(const struct tr_state *s,
                   const struct tr_api_call *call); /* when to run it again; NULL: never parked */
 };
-
-/* Reading a JSON object: each call takes one field and says false, with a 400 naming it, when it is not right. The last
- * call is tr_fields_end, which refuses what nobody asked for. */
-struct tr_fields {
-  const json_t *object;
-  const char *where; /* for messages: "the body", "reports[3]" */
-  struct tr_fault *fault;
-  size_t seen;
-};
-enum tr_text_rule { TR_RULE_NAME, TR_RULE_ID, TR_RULE_CLASS, TR_RULE_SEALED, TR_RULE_ANY };
-bool tr_fields_begin(struct tr_fields *f, const json_t *object, const char *where, struct tr_fault *fault);
-/* Optional fields have a fallback: *out is left as it is when the field is absent. */
-bool tr_fields_text(struct tr_fields *f, const char *name, bool optional, enum tr_text_rule rule, size_t most,
-                    const char **out);
-bool tr_fields_int(struct tr_fields *f, const char *name, bool optional, int64_t least, int64_t most, int64_t *out);
-bool tr_fields_bool(struct tr_fields *f, const char *name, bool optional, bool *out);
-bool tr_fields_number(struct tr_fields *f, const char *name, bool optional, double most, double *out);
-bool tr_fields_list(struct tr_fields *f, const char *name, bool optional, size_t most, const json_t **out);
-bool tr_fields_any(struct tr_fields *f, const char *name, bool optional, const json_t **out);
-bool tr_fields_end(struct tr_fields *f);
-/* Whether the text keeps the rule. */
-bool tr_text_keeps(const char *s, enum tr_text_rule rule, size_t most);
 
 /* Answers: status and type; the text is written to call->reply. Returns true. */
 bool tr_api_answer(struct tr_api_call *call, int status);
@@ -52,6 +31,18 @@ bool tr_api_deployments_add(struct tr_state *s, struct tr_api_call *call, struct
 bool tr_api_deployments_list(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
 bool tr_api_deployments_drop(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
 bool tr_api_usage(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+
+bool tr_api_deployments_get(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+
+bool tr_api_aws_prepare(struct tr_api_call *call);
+bool tr_api_aws_put(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_aws_get(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_aws_drop(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_deployment_health(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_challenge(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+bool tr_api_identity_prepare(struct tr_api_call *call);
+bool tr_api_identity(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);
+int64_t tr_api_identity_wake(const struct tr_state *s, const struct tr_api_call *call);
 
 bool tr_api_query_prepare(struct tr_api_call *call);
 bool tr_api_queries_add(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last);

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "scheduler/api/api_int.h"
 #include "scheduler/api/openapi.h"
+#include "scheduler/launch/launch.h"
 #include "scheduler/spend.h"
 #include <string.h>
 
@@ -55,6 +56,7 @@ bool tr_api_metrics(struct tr_state *s, struct tr_api_call *call, struct tr_cloc
   metric_usd(out, "cost_usd_total", "counter", "What tasks have cost on AWS, estimated.", c->usd);
   metric_usd(out, "spend_usd_last_hour", "gauge", "What workers on AWS have cost in an hour, estimated.", hour);
   metric(out, "memory_bytes", "gauge", "Memory of the scheduler's own structures.", (int64_t)tr_mem_used());
+  if (s->launch) tr_launch_print_metrics(s->launch, out);
   call->type = "text/plain; version=0.0.4";
   return tr_api_answer(call, 200);
 }

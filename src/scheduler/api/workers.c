@@ -116,6 +116,7 @@ bool tr_api_lease_prepare(struct tr_api_call *call) {
   if (!tr_fields_begin(&f, call->body, "the body", &call->fault) ||
       !tr_fields_text(&f, "worker", false, TR_RULE_NAME, 64, &in->worker) ||
       !tr_fields_text(&f, "kind", true, TR_RULE_NAME, 32, &in->kind) ||
+      !tr_fields_text(&f, "instance", true, TR_RULE_INSTANCE, TR_INSTANCE_BYTES - 1, &in->instance) ||
       !tr_fields_int(&f, "cores", true, 1, 65536, &cores) ||
       !tr_fields_int(&f, "memory", true, 0, INT64_MAX / 2, &in->memory) ||
       !tr_fields_int(&f, "want", false, 0, MAX_WANT, &want) ||
@@ -170,7 +171,7 @@ bool tr_api_lease(struct tr_state *s, struct tr_api_call *call, struct tr_clock 
     tr_fault_set(&call->fault, 404, "no_deployment", "the deployment of this worker token is gone");
     return tr_api_refuse(call);
   }
-  struct tr_worker *w = tr_worker_seen(s, d, in->worker, in->kind, in->cores, in->memory, at, &call->fault);
+  struct tr_worker *w = tr_worker_seen(s, d, in->worker, in->kind, in->instance, in->cores, in->memory, at, &call->fault);
   if (!w || (!in->applied && !apply(s, d, w, call, at))) return tr_api_refuse(call);
   bool waits = in->want > 0 && !in->stop.length && !last && !w->drain && call->arrived + call->wait_ms > at.now;
   if (waits && !d->n_ready) return false;
@@ -179,6 +180,7 @@ bool tr_api_lease(struct tr_state *s, struct tr_api_call *call, struct tr_clock 
   tr_text_add_str(out, "],\"cancel\":[");
   if (in->stop.length) tr_text_add(out, in->stop.data, in->stop.length);
   tr_text_add_format(out, "],\"drain\":%s}", w->drain ? "true" : "false");
+  w->told |= w->drain;
   return tr_api_answer(call, 200);
 }
 
@@ -212,9 +214,9 @@ bool tr_api_workers_list(struct tr_state *s, struct tr_api_call *call, struct tr
   for (const struct tr_worker *w; (w = tr_name_map_next(&d->workers, &i)); comma = ",")
     tr_text_add_format(&call->reply,
                        "%s{\"worker\":\"%s\",\"kind\":\"%s\",\"cores\":%d,\"memory\":%lld,\"leases\":%d,"
-                       "\"silent_ms\":%lld,\"drain\":%s}",
+                       "\"silent_ms\":%lld,\"drain\":%s,\"instance\":\"%s\"}",
                        comma, w->id, w->kind, w->cores, (long long)w->memory, w->n_leases,
-                       (long long)(at.now - w->seen), w->drain ? "true" : "false");
+                       (long long)(at.now - w->seen), w->drain ? "true" : "false", w->instance);
   tr_text_add_str(&call->reply, "]}");
   return tr_api_answer(call, 200);
 }

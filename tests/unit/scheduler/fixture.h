@@ -121,7 +121,7 @@ static inline struct tr_query *fixture_query(struct fixture *f, int n, int p) {
 }
 
 static inline struct tr_worker *fixture_worker(struct fixture *f, const char *name) {
-  return tr_worker_seen(f->s, f->d, name, "local", 2, 1 << 30, f->at, &f->fault);
+  return tr_worker_seen(f->s, f->d, name, "local", NULL, 2, 1 << 30, f->at, &f->fault);
 }
 
 /* Leases up to `want` tasks; their names, apart by newlines, in a static text. */

@@ -1,6 +1,6 @@
-/* Reading bodies: see api_int.h. Every refusal names the field and where it stands. */
+/* See fields.h. */
+#include "scheduler/fields.h"
 #include "meta/plan/codec_seal.h"
-#include "scheduler/api/api_int.h"
 #include <string.h>
 
 bool tr_text_keeps(const char *s, enum tr_text_rule rule, size_t most) {
@@ -9,7 +9,8 @@ bool tr_text_keeps(const char *s, enum tr_text_rule rule, size_t most) {
       [TR_RULE_ID] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_",
       [TR_RULE_CLASS] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._",
       /* id.ciphertext, both base64url: whatever a worker says about data comes in this form, or not at all. */
-      [TR_RULE_SEALED] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."};
+      [TR_RULE_SEALED] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.",
+      [TR_RULE_INSTANCE] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/._-"};
   size_t n = strlen(s);
   if (n == 0 || n > most) return false;
   if (rule == TR_RULE_ANY) return true;
@@ -38,7 +39,8 @@ static const json_t *take(struct tr_fields *f, const char *name, bool optional, 
 bool tr_fields_text(struct tr_fields *f, const char *name, bool optional, enum tr_text_rule rule, size_t most,
                     const char **out) {
   static const char *const rules[] = {"is no name of letters, digits, dot, dash and underscore", "is no id",
-                                      "is no name of an error class", "is not sealed", "is too long or empty"};
+                                      "is no name of an error class", "is not sealed", "is no name of an instance",
+                                      "is too long or empty"};
   bool ok;
   const json_t *v = take(f, name, optional, &ok);
   if (!v) return ok;
