@@ -403,7 +403,7 @@ def test_kills_while_workers_are_started(tenant, aws, group_plan, scheduler_on):
 
 @pytest.mark.parametrize("url", ["ftp://x", "nowhere", "http://example.com", "https://"])
 def test_endpoints_that_are_none(tmp_path, url):
-    from .test_daemon import run  # noqa: PLC0415
+    from .test_daemon import run
 
     done = run("--data", str(tmp_path / "x"), "--aws-endpoint", url)
     assert done.returncode == 2 and "--aws-endpoint" in done.stderr

@@ -10,7 +10,7 @@
 static const double lambda_second = 1769.0 / 1024 * 0.0000133334;
 
 static struct tr_worker *lambda_worker(struct fixture *f, const char *name) {
-  return tr_worker_seen(f->s, f->d, name, "lambda-small", 1, 1 << 30, f->at, &f->fault);
+  return tr_worker_seen(f->s, f->d, name, "lambda-small", NULL, 1, 1 << 30, f->at, &f->fault);
 }
 
 static struct tr_report leased_by(struct fixture *f, struct tr_worker *w) {
@@ -177,7 +177,7 @@ static void the_view_counts(void **state) {
   lambda_worker(f, "idle");
   lambda_worker(f, "drained")->drain = true;
   leased_by(f, lambda_worker(f, "busy"));
-  tr_worker_seen(f->s, f->d, "elsewhere", "local", 1, 1 << 30, f->at, &f->fault);
+  tr_worker_seen(f->s, f->d, "elsewhere", "local", NULL, 1, 1 << 30, f->at, &f->fault);
   struct tr_scale_view v = view_of(f, 0);
   assert_int_equal(v.tasks_left, 8);
   assert_int_equal(v.tasks_open, 4);
@@ -194,7 +194,7 @@ static void the_view_counts(void **state) {
 static void work_left_is_measured(void **state) {
   struct fixture *f = *state;
   struct tr_query *q = fixture_query(f, 4, 4);
-  struct tr_worker *w = tr_worker_seen(f->s, f->d, "w1", "ec2", 8, 1 << 30, f->at, &f->fault);
+  struct tr_worker *w = tr_worker_seen(f->s, f->d, "w1", "ec2", NULL, 8, 1 << 30, f->at, &f->fault);
   /* The first stage: 8 cores, 2 s a task, 4 x 25 rows out of each. */
   for (int i = 0; i < 2; i++) {
     struct tr_report r = leased_by(f, w);
@@ -216,6 +216,22 @@ static void work_left_is_measured(void **state) {
   near(tr_scaling_left(q), 24 + 120 * 0.08 + 0.02);
 }
 
+static void ten_thousand_workers_are_counted(void **state) {
+  struct fixture *f = *state;
+  char name[20];
+  struct tr_query *q = fixture_query(f, 30000, 1);
+  for (int i = 0; i < 10000; i++) {
+    snprintf(name, sizeof name, "w%d", i);
+    leased_by(f, lambda_worker(f, name));
+  }
+  struct tr_scale_view v = view_of(f, 0);
+  assert_int_equal(v.kinds[0].running, 10000);
+  assert_int_equal(v.kinds[0].busy, 10000);
+  for (int i = 0; i < 5; i++) fixture_pass(f, 1000);
+  near(q->usd_flight, 10000 * 5 * lambda_second);
+  near(tr_spend_hour(f->d, f->at), 10000 * 5.5 * lambda_second);
+}
+
 static void money_left_is_per_query(void **state) {
   struct fixture *f = *state;
   struct tr_query *a = fixture_query(f, 4, 1), *b = fixture_query(f, 4, 1);
@@ -235,6 +251,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_query_over_its_cap_fails, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(the_view_counts, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(work_left_is_measured, fixture_up, fixture_down),
+      cmocka_unit_test_setup_teardown(ten_thousand_workers_are_counted, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(money_left_is_per_query, fixture_up, fixture_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
