@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -62,14 +64,14 @@ def main() -> int:
     print_table(results)
     print("\nHow far a pure policy beats the mix in both time and dollars, at worst (1.10 is the bar):")
     cells = []
-    for quota, target in product((1, 10), (30, 60, 120, 300)):
-        swept = simulate(grid(quota, target))
-        for mix in MIXES:
-            ratio, pure, shape, size = worst(swept, mix)
-            over = "  over the bar" if ratio > BAR else ""
-            where = f"{pure} ({shape} of {size / 1e12:g} TB){over}"
-            print(f"  limits x{quota:<3} target {target:>3} s  {mix:<12} {ratio:.3f} by {where}")
-            cells.append({"quota": quota, "target": target, "mix": mix, "ratio": ratio})
+    sweeps = list(product((1, 10), (30, 60, 120, 300)))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        swept = list(pool.map(lambda sweep: simulate(grid(*sweep)), sweeps))
+    for ((quota, target), each), mix in product(zip(sweeps, swept, strict=True), MIXES):
+        ratio, pure, shape, size = worst(each, mix)
+        where = f"{pure} ({shape} of {size / 1e12:g} TB){'  over the bar' if ratio > BAR else ''}"
+        print(f"  limits x{quota:<3} target {target:>3} s  {mix:<12} {ratio:.3f} by {where}")
+        cells.append({"quota": quota, "target": target, "mix": mix, "ratio": ratio})
     slowest = max(results, key=lambda r: r["decide_us"])
     print(
         f"\na decision takes {slowest['decide_us']:.1f} microseconds at most in the mean of a run, "
