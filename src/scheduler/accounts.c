@@ -127,9 +127,10 @@ static bool publish(struct tr_state *s, struct tr_deployment *d) {
 bool tr_deployment_set_aws(struct tr_state *s, struct tr_deployment *d, struct tr_aws_record *record,
                            struct tr_fault *fault) {
   struct tr_text text = {0};
+  /* Other caps alone leave everything where it is: what was asked for under the old ones still comes. */
+  if (!tr_aws_record_same_place(d->aws, record)) d->aws_version = ++s->versions;
   tr_aws_record_free(d->aws);
   d->aws = record;
-  d->aws_version = ++s->versions;
   if (record) tr_aws_record_print(record, &text);
   bool good = tr_text_check(&text, NULL) == TR_OK && publish(s, d);
   if (good && record) tr_journal_write(s->journal, TR_JOURNAL_PUT_AWS, "tt", d->id, text.data);

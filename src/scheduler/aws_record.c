@@ -300,6 +300,17 @@ void tr_aws_record_print(const struct tr_aws_record *r, struct tr_text *out) {
   free(text);
 }
 
+bool tr_aws_record_same_place(const struct tr_aws_record *a, const struct tr_aws_record *b) {
+  if (!a || !b || json_object_size(a->json) != json_object_size(b->json)) return false;
+  const char *name;
+  json_t *value;
+  json_object_foreach(a->json, name, value) {
+    if (strcmp(name, "limits") == 0 || strcmp(name, "worker_roles") == 0) continue;
+    if (!json_equal(value, json_object_get(b->json, name))) return false;
+  }
+  return true;
+}
+
 bool tr_aws_record_has_role(const struct tr_aws_record *r, const char *role) {
   for (int i = 0; i < r->n_roles; i++)
     if (strcmp(r->roles[i], role) == 0) return true;

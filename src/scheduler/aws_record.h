@@ -79,5 +79,7 @@ struct tr_aws_record *tr_aws_record_parse(const char *text, struct tr_fault *fau
 void tr_aws_record_free(struct tr_aws_record *r);
 /* As one line of JSON. */
 void tr_aws_record_print(const struct tr_aws_record *r, struct tr_text *out);
+/* Whether they differ in limits and worker_roles at most. NULL is another place. */
+bool tr_aws_record_same_place(const struct tr_aws_record *a, const struct tr_aws_record *b);
 /* Whether workers of this role may prove themselves. */
 bool tr_aws_record_has_role(const struct tr_aws_record *r, const char *role);

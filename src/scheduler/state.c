@@ -148,7 +148,8 @@ enum tr_status tr_state_commit(struct tr_state *s, struct tr_clock at, struct tr
 }
 
 static int64_t silence_ms(const struct tr_state *s, const struct tr_worker *w) {
-  return strncmp(w->kind, "lambda", 6) == 0 ? s->options.lambda_ms : s->options.worker_ms;
+  bool leaves = w->drain && w->told;
+  return leaves || strncmp(w->kind, "lambda", 6) == 0 ? s->options.lambda_ms : s->options.worker_ms;
 }
 
 /* Workers that are silent; queries that ended long ago. */

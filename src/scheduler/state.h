@@ -30,7 +30,8 @@ struct tr_state_options {
   int64_t lease_ms;     /* 15,000 */
   int64_t grace_ms;     /* 6,000: twice what a worker lets pass between two calls, and some */
   int64_t worker_ms;    /* a worker that is silent for so long is gone; 60,000 */
-  int64_t lambda_ms;    /* the same of a function's worker, which may be frozen at any time; 10,000 */
+  int64_t lambda_ms;    /* the same of a function's worker, which may be frozen at any time, and of one
+                           that was told to end; 10,000 */
   int64_t keep_ms;      /* queries that have ended are kept for so long; 30 days */
   int64_t backoff_ms;   /* before a second attempt; then 4 times, then 16 times as long. 250 */
   int64_t target_ms;    /* capacity asks for as many workers as end the work at hand in this time; 30,000 */

@@ -202,8 +202,11 @@ void launch_ec2_step(struct tr_launch *l, struct launch_deployment *d, struct la
     }
     if (i->phase == LAUNCH_ENDING && !i->calling && may && k->calls < ENDINGS) end_instance(l, d, k, r, i);
   }
-  if (k->waiting > 0 && fresh && !d->group.setting && may) grow(l, d, k, r, at);
+  /* An order that was made on old figures is made again on new ones. */
+  bool stale = k->waiting > 0 && !fresh;
+  if (stale) k->waiting = 0;
+  if (k->waiting > 0 && !d->group.setting && may) grow(l, d, k, r, at);
   int64_t every = moving ? DESCRIBE_MS : DESCRIBE_RUNNING_MS;
-  bool due = !d->group.known || (k->waiting > 0 && !fresh) || ((moving || mine) && d->group.described + every <= at.now);
+  bool due = !d->group.known || stale || ((moving || mine) && d->group.described + every <= at.now);
   if (due && may && !d->group.asking && !k->calls) describe(l, d, k, r);
 }

@@ -62,6 +62,8 @@ static void begin_books(struct launch_deployment *d, const struct tr_deployment 
   for (int f = 0; f < r->n_functions; f++) add_kind(d, r->functions[f].kind, TR_SCALE_LAMBDA, f);
   if (r->ecs.cluster) add_kind(d, "ecs", TR_SCALE_ECS, 0);
   if (r->ec2.group) add_kind(d, "ec2", TR_SCALE_EC2, 0);
+  i = 0;
+  for (struct tr_worker *w; (w = tr_name_map_next(&of->workers, &i));) w->counted = false;
   struct tr_journal_row *row = tr_journal_read(s->journal, TR_JOURNAL_INSTANCES, "t", d->id);
   while (tr_journal_next(row))
     for (int k = 0; k < d->n_kinds; k++)
@@ -101,11 +103,12 @@ static void take_arrival(struct launch_kind *k) {
 
 /* A worker tells its instance; whose it is decides AWS' own list for groups, the cluster's name for tasks. */
 static struct launch_instance *instance_of(struct launch_deployment *d, const struct launch_kind *k,
-                                           const struct tr_aws_record *r, const struct tr_worker *w,
+                                           const struct tr_aws_record *r, const struct tr_worker *w, bool fresh,
                                            struct tr_clock at) {
   if (k->launcher == TR_SCALE_LAMBDA || !*w->instance) return NULL;
   struct launch_instance *i = tr_name_map_get(&d->instances, w->instance);
-  if (!i && k->launcher == TR_SCALE_ECS && launch_ecs_owns(r, w->instance))
+  /* One that is not there any more was ended; its worker is heard of for a while yet. */
+  if (!i && fresh && k->launcher == TR_SCALE_ECS && launch_ecs_owns(r, w->instance))
     i = launch_instance_add(d, w->instance, (int32_t)(k - d->kinds), at.now);
   return i && i->kind == k - d->kinds ? i : NULL;
 }
@@ -118,11 +121,12 @@ static void look_at_worker(struct launch_deployment *d, const struct tr_aws_reco
     take_arrival(k);
     if (strcmp(k->trouble.code, "NeverSeen") == 0) launch_trouble_end(&k->trouble, d, k->name);
   }
+  bool fresh = !w->counted;
   w->counted = true;
   k->running += !w->drain;
   k->busy += !w->drain && w->n_leases > 0;
   k->draining += w->drain;
-  struct launch_instance *i = instance_of(d, k, r, w, at);
+  struct launch_instance *i = instance_of(d, k, r, w, fresh, at);
   if (!i) return;
   if (i->phase == LAUNCH_STARTING) {
     i->phase = LAUNCH_SEEN;
