@@ -112,14 +112,14 @@ class Scheduler:
         self.url = ""
         self.port = 0
 
-    def start(self) -> Scheduler:
+    def start(self, **environment: str) -> Scheduler:
         command = [str(daemons.path("terality-scheduler")), "--data", str(self.folder), "--die-with-parent"]
         command += ["--listen", f"127.0.0.1:{self.port}", *self.arguments]
         # What a sanitizer says at the end (leaks too) is the exit status.
         settings = {"TERALITY_ADMIN_KEY": ADMIN, "ASAN_OPTIONS": "detect_leaks=1:exitcode=66"}
         self.log = (self.folder.parent / f"{self.folder.name}.log").open("ab")
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **settings}
+            command, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **settings, **environment}
         )
         line = self.process.stdout.readline().decode()
         found = re.search(r"(https?://\S+):(\d+)$", line.strip())

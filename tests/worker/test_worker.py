@@ -215,6 +215,9 @@ def test_settings_are_checked(cluster):
         assert done.returncode == 2 and f"{name} is not set" in done.stderr
     done = run(**{**good, "TERALITY_SCHEDULER": "ftp://x"})
     assert done.returncode == 2 and "no http or https URL" in done.stderr
+    for name, value in {"TERALITY_THREADS": "none", "TERALITY_MEMORY_BUDGET": "8 gigs"}.items():
+        done = run(**good, **{name: value})
+        assert done.returncode == 2 and f"{name}={value!r}: expected" in done.stderr
     done = run(**{**good, "TERALITY_SCHEDULER": "http://10.1.2.3:1"})
     assert done.returncode == 1 and "loopback" in done.stderr
     done = run(**good)
