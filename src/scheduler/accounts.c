@@ -115,8 +115,8 @@ static void free_workers(struct tr_deployment *d) {
   tr_name_map_free(&d->workers);
 }
 
-/* What others look at of the record: the server's threads at the roles whose workers may prove themselves, costs at caps
- * and prices. */
+/* What others look at of the record: the server's threads at the roles whose workers may prove themselves, costs at
+ * caps and prices. */
 static bool publish(struct tr_state *s, struct tr_deployment *d) {
   d->usd_per_query = d->aws ? d->aws->limits.usd_per_query : 0;
   d->spot = d->aws && d->aws->ec2.group && d->aws->ec2.spot;

@@ -72,13 +72,13 @@ struct tr_deployment {
   struct tr_query *first, *last; /* its running queries in the order of acceptance */
   struct tr_query *turn;         /* where the next lease looks first */
   struct tr_name_map workers;
-  int64_t n_ready, n_leased; /* tasks */
-  int64_t n_left;            /* tasks of its queries that are not done */
-  double task_seconds;       /* moving mean; 0 = none seen */
+  int64_t n_ready, n_leased;              /* tasks */
+  int64_t n_left;                         /* tasks of its queries that are not done */
+  double task_seconds;                    /* moving mean; 0 = none seen */
   char external_id[TR_EXTERNAL_ID_BYTES]; /* what the scheduler shows when it takes the role on AWS */
   struct tr_aws_record *aws;              /* NULL = not on AWS */
   int64_t aws_version;                    /* changes with `aws`; unique in the process */
-  double row_seconds;        /* the same of core-seconds per input row */
+  double row_seconds;                     /* the same of core-seconds per input row */
   struct tr_spend spend;
   double usd_per_query; /* the most that a query may cost; 0 = no cap */
   bool spot;            /* its instances are asked for at spot prices */
@@ -146,8 +146,8 @@ struct tr_worker {
   struct tr_deployment *deployment;
   int64_t seen, since, memory; /* since: first call */
   int32_t cores, n_leases;
-  bool drain, told; /* told: an answer has said so */
-  bool counted;     /* as one that was started (launch/) */
+  bool drain, told;             /* told: an answer has said so */
+  bool counted;                 /* as one that was started (launch/) */
   bool start_paid;              /* its start is in the deployment's costs */
   double usd_per_hour, start_s; /* prices.h; 0 when it is not on AWS */
 };

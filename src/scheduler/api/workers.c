@@ -171,7 +171,8 @@ bool tr_api_lease(struct tr_state *s, struct tr_api_call *call, struct tr_clock 
     tr_fault_set(&call->fault, 404, "no_deployment", "the deployment of this worker token is gone");
     return tr_api_refuse(call);
   }
-  struct tr_worker *w = tr_worker_seen(s, d, in->worker, in->kind, in->instance, in->cores, in->memory, at, &call->fault);
+  struct tr_worker *w =
+      tr_worker_seen(s, d, in->worker, in->kind, in->instance, in->cores, in->memory, at, &call->fault);
   if (!w || (!in->applied && !apply(s, d, w, call, at))) return tr_api_refuse(call);
   bool waits = in->want > 0 && !in->stop.length && !last && !w->drain && call->arrived + call->wait_ms > at.now;
   if (waits && !d->n_ready) return false;

@@ -73,6 +73,8 @@ static void a_task_costs_its_seconds_and_requests(void **state) {
   fixture_restart(f);
   q = tr_name_map_get(&f->s->queries, id);
   near(q->usd, usd);
+  assert_int_equal(q->gets, 1);
+  assert_int_equal(q->puts, 2);
   near(q->stages[0].core_seconds, 10);
   tr_query_cancel(f->s, q, f->at);
   assert_non_null(strstr(fixture_final(f, id), "\"cost_usd\":0.000"));
