@@ -256,8 +256,10 @@ def test_a_launcher_that_fails_is_told_and_tried_rarely(tenant, aws, group_plan,
     assert entry["error"]["code"] == "AccessDeniedException" and text in entry["error"]["message"]
     assert entry["error"]["since"] > 0 and health(tenant)["status"] in ("degraded", "failing")
     assert "AccessDeniedException" in scheduler_on.said()
-    time.sleep(1.5)  # those that were under way when the first was refused
-    before = len(aws.made("lambda", "Invoke"))
+    before = -1
+    while before != len(aws.made("lambda", "Invoke")):  # those that were under way when the first was refused
+        before = len(aws.made("lambda", "Invoke"))
+        time.sleep(0.5)
     time.sleep(3)
     assert len(aws.made("lambda", "Invoke")) - before <= 8
     assert "terality_deployments_failing 1" in scheduler_on.api(None).get("/metrics")
