@@ -62,6 +62,13 @@ def refusal(service: str, code: str, text: str, status: int = 400) -> Reply:
     return Reply(status, f"<ErrorResponse>{inside}<RequestId>1</RequestId></ErrorResponse>".encode())
 
 
+class Server(ThreadingHTTPServer):
+    """Takes as many connections at a time as launchers open: with five waiting, others would come seconds later."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
 @dataclass
 class Role:
     """A role that may be taken, or whose credentials a worker has."""
@@ -147,8 +154,7 @@ class AwsDouble:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
