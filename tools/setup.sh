@@ -58,7 +58,7 @@ install_packages() {
 
 # The stamp lives in the virtualenv, so removing that removes the stamp too.
 install_python() {
-  key=$({ cat tools/requirements.txt; "$1" -c 'import sys; print(sys.version)'; } | sha256sum | cut -c1-16)
+  key=$({ cat tools/requirements.txt tools/requirements-deploy.txt; "$1" -c 'import sys; print(sys.version)'; } | sha256sum | cut -c1-16)
   stamp=$VENV/.stamps/requirements-$key
   [ -e "$stamp" ] && return
   if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
@@ -66,8 +66,9 @@ install_python() {
     [ ! -e "$VENV/pyvenv.cfg" ] || rm -rf "$VENV"
     "$1" -m venv "$VENV"
   fi
-  say "pip install -r tools/requirements.txt"
-  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 -r tools/requirements.txt
+  say "pip install -r tools/requirements.txt -r tools/requirements-deploy.txt"
+  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 \
+    -r tools/requirements.txt -r tools/requirements-deploy.txt
   mkdir -p "$VENV/.stamps"
   touch "$stamp"
 }

@@ -103,7 +103,8 @@ static struct tr_task *next_task(struct tr_deployment *d) {
   return NULL;
 }
 
-/* What the task will read of an input. Who made it, it finds in the bucket: the commits say. */
+/* What the task will read of an input, at most: which task of its branch it is, where a CONCAT has branches, the worker
+ * knows. Who made it, it finds in the bucket: the commits say. */
 static void print_input(const struct tr_query_stage *stage, const struct tr_spec_input *in, int task,
                         struct tr_text *out) {
   if (in->stage < 0) {
@@ -112,10 +113,10 @@ static void print_input(const struct tr_query_stage *stage, const struct tr_spec
   }
   const struct tr_query_stage *from = &stage->query->stages[in->stage];
   int64_t rows = from->rows, bytes = from->bytes;
-  if (in->mode == TR_INPUT_SHUFFLE) {
+  if (in->mode == TR_INPUT_SHUFFLE && from->spec->n_parts == stage->spec->n_tasks) {
     rows = from->part_rows[task];
     bytes = from->part_bytes[task];
-  } else if (in->mode == TR_INPUT_SAME) {
+  } else if (in->mode == TR_INPUT_SAME && from->spec->n_tasks == stage->spec->n_tasks) {
     rows = from->tasks[task].rows;
     bytes = from->tasks[task].bytes;
   }

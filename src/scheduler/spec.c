@@ -12,10 +12,11 @@ static enum tr_status check_input(const struct tr_spec *spec, int s, const struc
   if (in->stage < 0 || in->stage >= s)
     return tr_fail(err, TR_EXC_VALUE, "stage %d reads stage %d, which is not before it", s, in->stage);
   const struct tr_spec_stage *from = &spec->stages[in->stage];
-  if (in->mode == TR_INPUT_SAME && from->n_tasks != stage->n_tasks)
+  /* Fewer are possible: the tasks of one branch of a CONCAT, counted from where it begins, read them. */
+  if (in->mode == TR_INPUT_SAME && from->n_tasks > stage->n_tasks)
     return tr_fail(err, TR_EXC_VALUE, "stage %d has %d tasks and reads task by task from %d", s, stage->n_tasks,
                    from->n_tasks);
-  if (in->mode == TR_INPUT_SHUFFLE && from->n_parts != stage->n_tasks)
+  if (in->mode == TR_INPUT_SHUFFLE && from->n_parts > stage->n_tasks)
     return tr_fail(err, TR_EXC_VALUE, "stage %d has %d tasks and reads %d parts", s, stage->n_tasks, from->n_parts);
   return TR_OK;
 }

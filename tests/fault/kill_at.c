@@ -29,7 +29,7 @@ static void end_here(void) { kill(getpid(), SIGKILL); }
 
 #define KILLED(result, name, path, parameters, arguments) \
   result name parameters {                                \
-    result (*real) parameters = dlsym(RTLD_NEXT, #name);  \
+    result(*real) parameters = dlsym(RTLD_NEXT, #name);   \
     int when = due(#name, path);                          \
     if (when == 1) end_here();                            \
     result out = real arguments;                          \

@@ -5,7 +5,7 @@ function of the exchange; it may also do something of its own, kill a process sa
 
     ""         passes                                   "drop"      the connection ends, nothing was sent on
     "500"      answered so, nothing was sent on         "lost"      sent on and done, but the answer is thrown away
-    "503"      the same                                 "truncate"  half of the answer, then the connection ends
+    "503", "403"  the same                              "truncate"  half of the answer, then the connection ends
     "slow"     a second and a half late
 """
 
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
 
 @dataclass
 class Exchange:
@@ -34,11 +35,10 @@ class Exchange:
 
 def refusal(status: str) -> bytes:
     """Give an answer as S3 words it."""
-    code = "SlowDown" if status == "503" else "InternalError"
+    code = {"503": "SlowDown", "403": "ExpiredToken"}.get(status, "InternalError")
     text = f"<Error><Code>{code}</Code><Message>made on purpose</Message></Error>"
-    return (
-        f"HTTP/1.1 {status} Made On Purpose\r\nContent-Type: application/xml\r\nContent-Length: {len(text)}\r\n\r\n{text}"
-    ).encode()
+    head = f"HTTP/1.1 {status} Made On Purpose\r\nContent-Type: application/xml\r\nContent-Length: {len(text)}"
+    return f"{head}\r\n\r\n{text}".encode()
 
 
 class _Stream:
@@ -150,7 +150,7 @@ class Proxy:
                     fault = self.rule(exchange) if self.rule else ""
                     if fault == "drop":
                         return
-                    if fault in ("500", "503"):
+                    if fault in ("500", "503", "403"):
                         connection.sendall(refusal(fault))
                         continue
                     if fault == "slow":

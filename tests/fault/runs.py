@@ -114,7 +114,11 @@ def scenarios() -> list[Scenario]:
     """All of them; the order is that of the steps."""
     found = []
     # A worker on a folder: an object gets its name by rename, a commit by link; then the report is sent.
-    for step, part, counts in (("link", ":/commit/", (1, 2)), ("rename", ":/shuffle/", (1, 2)), ("send", "", (2, 3, 4))):
+    for step, part, counts in (
+        ("link", ":/commit/", (1, 2)),
+        ("rename", ":/shuffle/", (1, 2)),
+        ("send", "", (2, 3, 4)),
+    ):
         for n in counts:
             for when in ("before", "after"):
                 rule = f"{step}:{n}:{when}{part}"
@@ -132,23 +136,25 @@ def scenarios() -> list[Scenario]:
             found.append(Scenario(f"scheduler killed before {call} {n}", scheduler=f"{call}:{n}:before"))
     found.append(Scenario("both killed", worker="link:1:after:/commit/", scheduler="fdatasync:5:after"))
     # Answers of S3.
-    for fault in ("500", "503", "slow", "truncate", "drop", "lost"):
-        found.append(Scenario(f"S3: {fault}, every fifth", s3=True, rule=every(5, fault)))
-    found.append(Scenario("S3: answers to commits lost", s3=True, rule=every(1, "lost", "PUT", "/commit/")))
+    for fault in ("500", "503", "truncate", "drop", "lost"):
+        found.append(Scenario(f"S3: {fault}, every ninth", s3=True, rule=every(9, fault)))
+    found.append(Scenario("S3: slow, every thirtieth", s3=True, rule=every(30, "slow")))
+    found.append(Scenario("S3: answers to commits lost", s3=True, rule=every(3, "lost", "PUT", "/commit/")))
     found.append(Scenario("S3: 503 to all reads", s3=True, rule=every(1, "503", "GET", "/shuffle/"), may_fail=True))
     # The network.
-    found += [
-        Scenario("network: 150 ms late", s3=True, toxics=(("latency", {"latency": 150, "jitter": 50}),)),
-        Scenario("network: 200 kB/s", s3=True, toxics=(("bandwidth", {"rate": 200}),)),
-        Scenario("network: reset", s3=True, toxics=(("reset_peer", {"timeout": 300, "toxicity": 0.3}),)),
-        Scenario("network: ends after 9 kB", s3=True, toxics=(("limit_data", {"bytes": 9000, "toxicity": 0.4}),)),
-        Scenario("network: crumbs", s3=True, toxics=(("slicer", {"average_size": 64, "size_variation": 32, "delay": 10}),)),
-        Scenario("network: away for two seconds", s3=True, outage=2.0),
-    ]
+    for name, toxic, attributes in (
+        ("150 ms late", "latency", {"latency": 150, "jitter": 50}),
+        ("200 kB/s", "bandwidth", {"rate": 200}),
+        ("reset, three of ten connections", "reset_peer", {"timeout": 300, "toxicity": 0.3}),
+        ("ends after 9 kB, four of ten connections", "limit_data", {"bytes": 9000, "toxicity": 0.4}),
+        ("crumbs", "slicer", {"average_size": 64, "size_variation": 32, "delay": 10}),
+    ):
+        found.append(Scenario(f"network: {name}", s3=True, toxics=((toxic, attributes),)))
+    found.append(Scenario("network: away for two seconds", s3=True, outage=2.0))
     # Inside the workers.
     for faults in (
-        "read:3:fail,stat:2:fail", "read:4:short", "put:2:fail,part:2:fail", "put:2:lost,part:2:lost", "any:5:fail",
-        "any:3:late:200", "list:1:fail,read:5:lost",
+        "read:7:fail,stat:3:fail", "read:4:short", "put:2:fail,part:2:fail", "put:2:lost,part:2:lost", "any:5:fail",
+        "any:5:late:100", "list:1:fail,read:5:lost",
     ):  # fmt: skip
         found.append(Scenario(f"fault filter {faults}", faults=faults, may_fail="fail" in faults or "lost" in faults))
         found.append(Scenario(f"fault filter on S3 {faults}", faults=faults, s3=True))
@@ -226,7 +232,7 @@ class Runner:
         answer: dict[str, Any] = {}
         thread = threading.Thread(target=self._ask, args=(folder, answer), daemon=True)
         thread.start()
-        if scenario.worker:
+        if scenario.worker and not scenario.scheduler:  # alone until then, or it might never come to that step
             wait_for(lambda: cluster.workers[0].poll() is not None or not thread.is_alive(), 120)
         cluster.worker(**settings)
         if scenario.outage:
@@ -294,4 +300,3 @@ class Runner:
         if scenario.may_fail and isinstance(fault, OSError) and "/" in str(fault):
             return "error", killed, text
         return "an error", killed, text
-

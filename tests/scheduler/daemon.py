@@ -52,8 +52,8 @@ class Api:
         at = urlsplit(self.url)
         if at.scheme == "https":
             context = ssl.create_default_context(cafile=self.cafile)
-            return http.client.HTTPSConnection(at.hostname, at.port, timeout=40, context=context)
-        return http.client.HTTPConnection(at.hostname, at.port, timeout=40)
+            return http.client.HTTPSConnection(at.hostname, at.port, timeout=120, context=context)
+        return http.client.HTTPConnection(at.hostname, at.port, timeout=120)
 
     def raw(self, method: str, target: str, body: bytes | None = None, headers: dict | None = None):
         """Send as it is; give (status, headers, body)."""
@@ -137,7 +137,7 @@ class Scheduler:
         if process is None:
             return
         process.send_signal(signal.SIGTERM)
-        status = process.wait(30)
+        status = process.wait(120)
         process.stdout.close()
         assert status == 0, f"ended with {status}: {self.said()}"
 
@@ -197,7 +197,7 @@ def report_of(task: dict, rows: int = 10) -> dict:
     }
 
 
-def wait_for(condition, seconds: float = 20.0):
+def wait_for(condition, seconds: float = 120.0):
     """Give what the condition gives, once it is true."""
     end = time.monotonic() + seconds
     while not (value := condition()):

@@ -260,12 +260,12 @@ def toxiproxy(upstream: str) -> Iterator[Toxiproxy]:
     """In front of the server at this URL."""
     binary, port = toxiproxy_binary(), free_ports(2)
     api = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryDirectory() as folder:  # noqa: SIM117
-        with _running([str(binary), "-host", "127.0.0.1", "-port", str(port)], f"{api}/version", folder):
-            made = Toxiproxy(api, "store", f"http://127.0.0.1:{port + 1}")
-            behind = upstream.removeprefix("http://")
-            made._post("/proxies", {"name": "store", "listen": f"127.0.0.1:{port + 1}", "upstream": behind})
-            yield made
+    command = [str(binary), "-host", "127.0.0.1", "-port", str(port)]
+    with tempfile.TemporaryDirectory() as folder, _running(command, f"{api}/version", folder):
+        made = Toxiproxy(api, "store", f"http://127.0.0.1:{port + 1}")
+        behind = upstream.removeprefix("http://")
+        made._post("/proxies", {"name": "store", "listen": f"127.0.0.1:{port + 1}", "upstream": behind})
+        yield made
 
 
 STARTERS = {"versitygw": versitygw, "seaweedfs": seaweedfs, "azurite": azurite}

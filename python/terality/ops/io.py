@@ -255,7 +255,7 @@ def _rows_of_metadata(
 # ---- writing
 
 
-def _with_range(table: Table) -> Table:
+def with_range(table: Table) -> Table:
     """Give the table with range labels where its labels, once computed, are a RangeIndex."""
     rows = table.current_rows()
     if not isinstance(rows, Keys) or not (rows.ranged or rows.sequence):
@@ -266,8 +266,8 @@ def _with_range(table: Table) -> Table:
     return Table(table.rel, table.exprs, table.dtypes, table.columns, Range(labels.start, labels.step, labels.name))
 
 
-def _columns_to_write(table: Table, index: bool | None) -> tuple[Table, list[str], list[str]]:
-    """Give the table with the row labels to store as last columns, field names, and the index columns' fields."""
+def columns_to_write(table: Table, index: bool | None) -> tuple[Table, list[str]]:
+    """Give the table with the row labels to store as last columns, and the names of all columns."""
     if isinstance(table.columns, pd.MultiIndex) or not table.columns.is_unique:
         raise Fallback("column labels that are not plain and unique")
     if not all(isinstance(label, str) for label in table.columns):
@@ -275,7 +275,7 @@ def _columns_to_write(table: Table, index: bool | None) -> tuple[Table, list[str
     names = list(table.columns)
     rows = table.current_rows()
     if index is False or (index is None and isinstance(rows, Range)):
-        return table.frame(table.exprs, table.dtypes, table.columns), names, []
+        return table.frame(table.exprs, table.dtypes, table.columns), names
     table = table.numbered()
     keys, dtypes = list(table.rows.exprs), list(table.rows.dtypes)
     fields = [name if isinstance(name, str) else f"__index_level_{i}__" for i, name in enumerate(table.index_names)]
@@ -284,22 +284,21 @@ def _columns_to_write(table: Table, index: bool | None) -> tuple[Table, list[str
     if set(fields) & set(names):
         raise Fallback("an index named like a column")
     all_names = [*names, *fields]
-    return table.frame([*table.exprs, *keys], [*table.dtypes, *dtypes], Index(all_names)), all_names, fields
+    return table.frame([*table.exprs, *keys], [*table.dtypes, *dtypes], Index(all_names)), all_names
 
 
-def _pandas_metadata(table: Table, whole: Table, names: list[str], fields: list[str], index: bool | None) -> str:
-    """Give the metadata pandas stores, asked of pyarrow on a frame of no rows."""
+def arrow_schema(table: Table, index: bool | None) -> Any:
+    """Give the Arrow schema of a table with the metadata pandas stores, asked of pyarrow on a frame of no rows."""
     import pyarrow as pa
 
-    skeleton = table.skeleton()
-    schema = pa.Schema.from_pandas(skeleton, preserve_index=index)
+    schema = pa.Schema.from_pandas(table.skeleton(), preserve_index=index)
     meta = json.loads(schema.metadata[b"pandas"])
     rows = table.current_rows()
     if index is None and isinstance(rows, Range):
         stop = rows.start + table.nrows() * rows.step
         name = table.index_names[0]
         meta["index_columns"] = [{"kind": "range", "name": name, "start": rows.start, "stop": stop, "step": rows.step}]
-    return json.dumps(meta)
+    return schema.with_metadata({b"pandas": json.dumps(meta).encode()})
 
 
 @native("DataFrame.to_parquet")
@@ -334,12 +333,12 @@ def _write_parquet(self: DataFrame, path: Any, engine: Any, compression: Any, in
     if not table.exprs:
         raise Fallback("no columns")
     if index is None:
-        table = _with_range(table)
-    whole, names, fields = _columns_to_write(table, index)
+        table = with_range(table)
+    whole, names = columns_to_write(table, index)
     _check_parent(place)
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
-    meta = _pandas_metadata(table, whole, names, fields, index)
+    meta = arrow_schema(table, index).metadata[b"pandas"].decode()
     _engine.write_parquet(place.path, frame, names, compression or "none", meta, store=place.store)
 
 
