@@ -405,14 +405,26 @@ void tr_leases_tick(struct tr_state *s, struct tr_clock at) {
   if (s->grace_until && s->grace_until <= at.now) end_grace(s);
 }
 
-/* From what it says of itself: functions have one of two sizes, and see less memory than they are paid for. */
+/* Memory that a function is paid for, which is more than its worker sees. */
+static int64_t memory_of_function(const struct tr_worker *w) {
+  const struct tr_aws_record *r = w->deployment->aws;
+  for (int i = 0; r && i < r->n_functions; i++)
+    if (strcmp(r->functions[i].kind, w->kind) == 0) return (int64_t)r->functions[i].memory_mb << 20;
+  return (strcmp(w->kind, "lambda-large") == 0 ? 10240ll : 1769ll) << 20;
+}
+
+/* By the deployment's record; of instances, which may be of several types, by what the worker says. */
 static void price(struct tr_worker *w) {
   struct tr_scale_kind k = {0};
+  const struct tr_aws_record *r = w->deployment->aws;
   double cores = w->cores;
   int64_t memory = w->memory;
   if (strncmp(w->kind, "lambda", 6) == 0) {
-    memory = (strcmp(w->kind, "lambda-large") == 0 ? 10240ll : 1769ll) << 20;
+    memory = memory_of_function(w);
     cores = 0;
+  } else if (strcmp(w->kind, "ecs") == 0 && r && r->ecs.cluster) {
+    memory = (int64_t)r->ecs.memory_mb << 20;
+    cores = r->ecs.cpu / 1024.0;
   }
   tr_price_kind(w->kind, cores, memory, w->deployment->spot, &k);
   w->usd_per_hour = k.usd_per_hour;
@@ -443,12 +455,10 @@ struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, co
     snprintf(w->instance, sizeof w->instance, "%s", instance);
     w->counted = false;
   }
-  if (cores != w->cores || memory != w->memory || strcmp(kind, w->kind) != 0) {
-    snprintf(w->kind, sizeof w->kind, "%s", kind);
-    w->cores = cores;
-    w->memory = memory;
-    price(w);
-  }
+  snprintf(w->kind, sizeof w->kind, "%s", kind);
+  w->cores = cores;
+  w->memory = memory;
+  price(w);
   w->seen = at.now;
   return w;
 }

@@ -347,14 +347,17 @@ static void load_tasks(struct tr_state *s, struct tr_query *q) {
     t->failures = (uint8_t)tr_row_int(row, 4);
     t->core_seconds = tr_row_double(row, 9);
     t->usd = tr_row_double(row, 10);
-    q->usd += t->usd;
-    if (!tr_row_int(row, 2)) continue;
+    if (!tr_row_int(row, 2)) {
+      tr_spend_reload(t);
+      continue;
+    }
     size_t bytes;
     const void *blob = tr_row_blob(row, 8, &bytes);
     struct tr_segments segments = segments_of_blob(blob, bytes);
     t->rows = tr_row_int(row, 5);
     t->bytes = tr_row_int(row, 6);
     t->state = TR_TASK_DONE;
+    tr_spend_reload(t);
     count_done(t, tr_row_double(row, 7), 1);
     count_segments(t->stage, &segments, 1);
   }

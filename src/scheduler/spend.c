@@ -11,7 +11,9 @@ double tr_spend_rate(const struct tr_worker *w) { return w ? w->usd_per_hour / 3
 static int64_t minute_of(struct tr_clock at) { return at.wall / MINUTE_MS; }
 
 /* One PUT for the object, one for the commit, and a GET for what each input needs. */
-static void count_requests(const struct tr_query_stage *stage, int32_t task, int64_t *gets, int64_t *puts) {
+static void count_requests(const struct tr_task *t, int64_t *gets, int64_t *puts) {
+  const struct tr_query_stage *stage = t->stage;
+  int64_t task = t - stage->tasks;
   *puts = 2;
   *gets = 0;
   if (stage->spec->first_piece) *gets += stage->spec->first_piece[task + 1] - stage->spec->first_piece[task];
@@ -28,7 +30,7 @@ void tr_spend_task(struct tr_state *s, struct tr_task *t, const struct tr_worker
   if (usd <= 0) return;
   if (ran) {
     int64_t gets, puts;
-    count_requests(t->stage, (int32_t)(t - t->stage->tasks), &gets, &puts);
+    count_requests(t, &gets, &puts);
     q->gets += gets;
     q->puts += puts;
     usd += (double)gets * tr_prices.s3_get + (double)puts * tr_prices.s3_put;
@@ -37,6 +39,16 @@ void tr_spend_task(struct tr_state *s, struct tr_task *t, const struct tr_worker
   q->usd += usd;
   q->deployment->account->used_usd += usd;
   s->counters.usd += usd;
+}
+
+void tr_spend_reload(const struct tr_task *t) {
+  struct tr_query *q = t->stage->query;
+  int64_t gets, puts;
+  q->usd += t->usd;
+  if (t->usd <= 0 || t->state != TR_TASK_DONE) return;
+  count_requests(t, &gets, &puts);
+  q->gets += gets;
+  q->puts += puts;
 }
 
 double tr_spend_flight_seconds(const struct tr_task *t, struct tr_clock at) {

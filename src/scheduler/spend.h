@@ -13,6 +13,8 @@
 double tr_spend_rate(const struct tr_worker *w);
 /* A task that is leased has ended, well or not, after `seconds` of work. Requests are counted when `ran`. */
 void tr_spend_task(struct tr_state *s, struct tr_task *t, const struct tr_worker *w, double seconds, bool ran);
+/* The same of a task that the database gave back. */
+void tr_spend_reload(const struct tr_task *t);
 /* Of the running task: its share of the worker's time since it was leased. */
 double tr_spend_flight_seconds(const struct tr_task *t, struct tr_clock at);
 /* Once a second: what workers cost, what running tasks have cost so far; queries over their cap fail. Gives when to

@@ -62,6 +62,13 @@ def refusal(service: str, code: str, text: str, status: int = 400) -> Reply:
     return Reply(status, f"<ErrorResponse>{inside}<RequestId>1</RequestId></ErrorResponse>".encode())
 
 
+class Server(ThreadingHTTPServer):
+    """Takes as many connections at a time as launchers open: with five waiting, others would come seconds later."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
 @dataclass
 class Role:
     """A role that may be taken, or whose credentials a worker has."""

@@ -92,6 +92,23 @@ static void no_more_workers_than_tasks(void **state) {
   assert_int_equal(decide(&v).kinds[L].launch, 7);
 }
 
+static void a_long_target_waits_for_the_cheap_kind(void **state) {
+  (void)state;
+  struct tr_scale_view v = view_of(12000, 2000);
+  v.target_s = 60;
+  struct tr_scale_orders o = decide(&v);
+  /* 30 s to start, 30 s to work: 400 cores at a sixth of the price of functions, starts and idle ends included. */
+  assert_int_equal(o.kinds[L].launch, 0);
+  assert_int_equal(o.kinds[E].launch, 50);
+  v.kinds[E].starting = 50;
+  v.kinds[E].starting_for_s = 10;
+  o = decide(&v);
+  assert_int_equal(o.kinds[L].launch + o.kinds[E].launch, 0);
+  v.kinds[E].starting = 0;
+  v.kinds[E].max = 10; /* not enough of them */
+  assert_true(decide(&v).kinds[L].launch > 0);
+}
+
 static void unknown_work_is_some_work(void **state) {
   (void)state;
   struct tr_scale_view v = view_of(0, 5);
@@ -425,10 +442,120 @@ static void any_view(void **state) {
   }
 }
 
+static double cores_launched(const struct tr_scale_view *v) {
+  struct tr_scale_orders o = decide(v);
+  double cores = 0;
+  for (int i = 0; i < v->n_kinds; i++) cores += o.kinds[i].launch * v->kinds[i].cores;
+  return cores;
+}
+
+/* A deployment at rest, by published prices: some of the kinds, nothing runs, money is no matter. */
+static struct tr_scale_view view_at_rest(void) {
+  struct tr_scale_view v = view_of(size(1e8), 1 + count(1e5));
+  v.kinds[3] = large_lambda();
+  v.n_kinds = 4;
+  v.max_workers = 1 + count(20000);
+  v.target_s = 1 + size(58); /* a longer one may wait for few cheap ones rather than have many dear ones now */
+  for (int i = 0; i < 4; i++) v.kinds[i].max = below(3) ? v.kinds[i].max : 0;
+  return v;
+}
+
+static void more_work_is_no_fewer_cores(void **state) {
+  (void)state;
+  for (int i = 0; i < 100000; i++) {
+    random_state = (uint64_t)i;
+    struct tr_scale_view v = view_at_rest();
+    double before = cores_launched(&v), one = 8; /* a worker less of another kind is rounding */
+    v.core_seconds_left *= 1 + 3 * unit();
+    double after = cores_launched(&v);
+    if (after + one < before) print_error("view %d: %g cores, then %g\n", i, before, after);
+    assert_true(after + one >= before);
+  }
+}
+
+/* Of one kind; of several, slow ones make up for the fast ones that there is no place for. */
+static void a_higher_cap_is_no_fewer_workers(void **state) {
+  (void)state;
+  for (int i = 0; i < 100000; i++) {
+    random_state = (uint64_t)i;
+    struct tr_scale_view v = view_at_rest();
+    v.kinds[0] = v.kinds[below(4)];
+    v.n_kinds = 1;
+    v.usd_per_hour_max = below(2) ? size(10) : 0;
+    double before = cores_launched(&v);
+    v.max_workers *= 2;
+    v.usd_per_hour_max *= 2;
+    assert_true(cores_launched(&v) >= before);
+    v.kinds[0].max *= 2;
+    v.kinds[0].burst *= 2;
+    assert_true(cores_launched(&v) >= before);
+  }
+}
+
+/* A deployment second by second: work shrinks by what runs, estimates waver by a tenth. */
+struct course {
+  struct tr_scale_view v;
+  double work, up[TR_SCALE_KINDS][600]; /* workers that will be up in that second */
+  int64_t launched, drained;
+};
+
+static void second(struct course *c, int now) {
+  struct tr_scale_view *v = &c->v;
+  for (int i = 0; i < v->n_kinds; i++) {
+    struct tr_scale_kind *k = &v->kinds[i];
+    int32_t n = (int32_t)c->up[i][now];
+    k->running += n;
+    k->starting -= n;
+    k->starting_for_s = 0;
+    for (int s = now + 1; s < 600; s++)
+      if (c->up[i][s] > 0) {
+        k->starting_for_s = fmax(0, k->start_s - (s - now));
+        break;
+      }
+    c->work -= k->cores * k->running;
+    k->draining = 0;
+  }
+  v->core_seconds_left = fmax(0, c->work * (0.9 + 0.2 * unit()));
+  v->tasks_left = v->tasks_open = (int32_t)fmax(0, c->work / 10);
+  struct tr_scale_orders o = decide(v);
+  for (int i = 0; i < v->n_kinds; i++) {
+    struct tr_scale_kind *k = &v->kinds[i];
+    int up = now + (int)fmax(1, k->start_s);
+    k->running -= o.kinds[i].drain;
+    k->draining = o.kinds[i].drain;
+    k->starting += o.kinds[i].launch;
+    if (up < 600) c->up[i][up] += o.kinds[i].launch;
+    c->launched += o.kinds[i].launch;
+    c->drained += o.kinds[i].drain;
+  }
+}
+
+static void wavering_estimates_make_no_waves(void **state) {
+  (void)state;
+  const double works[] = {1e3, 1e4, 1e5, 1e6, 1e7};
+  for (int w = 0; w < 5; w++)
+    for (int seed = 0; seed < 20; seed++) {
+      static struct course c;
+      c = (struct course){.v = view_of(works[w], 1000), .work = works[w]};
+      random_state = (uint64_t)seed;
+      for (int now = 0; now < 599 && c.work > 0; now++) second(&c, now);
+      assert_true(c.work <= 0);
+      int64_t ended = c.drained, there = 0, functions = c.v.kinds[L].running;
+      for (int i = 0; i < c.v.n_kinds; i++) there += c.v.kinds[i].running + c.v.kinds[i].starting;
+      assert_int_equal(c.launched, ended + there);
+      /* Each function is started and drained once at most; of instances and tasks hardly any. */
+      if (ended + functions > 1000 + 100)
+        print_error("work %g, seed %d: %lld launched, %lld drained\n", works[w], seed, (long long)c.launched,
+                    (long long)c.drained);
+      assert_true(ended + functions <= 1000 + 100);
+    }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(little_work_is_lambdas),
       cmocka_unit_test(no_more_workers_than_tasks),
+      cmocka_unit_test(a_long_target_waits_for_the_cheap_kind),
       cmocka_unit_test(unknown_work_is_some_work),
       cmocka_unit_test(much_work_is_both),
       cmocka_unit_test(dear_drains_as_cheap_comes),
@@ -444,6 +571,9 @@ int main(void) {
       cmocka_unit_test(large_functions_help_when_small_ones_are_too_few),
       cmocka_unit_test(bursts_are_limited),
       cmocka_unit_test(any_view),
+      cmocka_unit_test(more_work_is_no_fewer_cores),
+      cmocka_unit_test(a_higher_cap_is_no_fewer_workers),
+      cmocka_unit_test(wavering_estimates_make_no_waves),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,6 +73,8 @@ static void a_task_costs_its_seconds_and_requests(void **state) {
   fixture_restart(f);
   q = tr_name_map_get(&f->s->queries, id);
   near(q->usd, usd);
+  assert_int_equal(q->gets, 1);
+  assert_int_equal(q->puts, 2);
   near(q->stages[0].core_seconds, 10);
   tr_query_cancel(f->s, q, f->at);
   assert_non_null(strstr(fixture_final(f, id), "\"cost_usd\":0.000"));
@@ -216,6 +218,22 @@ static void work_left_is_measured(void **state) {
   near(tr_scaling_left(q), 24 + 120 * 0.08 + 0.02);
 }
 
+static void ten_thousand_workers_are_counted(void **state) {
+  struct fixture *f = *state;
+  char name[20];
+  struct tr_query *q = fixture_query(f, 30000, 1);
+  for (int i = 0; i < 10000; i++) {
+    snprintf(name, sizeof name, "w%d", i);
+    leased_by(f, lambda_worker(f, name));
+  }
+  struct tr_scale_view v = view_of(f, 0);
+  assert_int_equal(v.kinds[0].running, 10000);
+  assert_int_equal(v.kinds[0].busy, 10000);
+  for (int i = 0; i < 5; i++) fixture_pass(f, 1000);
+  near(q->usd_flight, 10000 * 5 * lambda_second);
+  near(tr_spend_hour(f->d, f->at), 10000 * 5.5 * lambda_second);
+}
+
 static void money_left_is_per_query(void **state) {
   struct fixture *f = *state;
   struct tr_query *a = fixture_query(f, 4, 1), *b = fixture_query(f, 4, 1);
@@ -235,6 +253,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_query_over_its_cap_fails, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(the_view_counts, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(work_left_is_measured, fixture_up, fixture_down),
+      cmocka_unit_test_setup_teardown(ten_thousand_workers_are_counted, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(money_left_is_per_query, fixture_up, fixture_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
