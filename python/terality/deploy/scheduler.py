@@ -1,4 +1,4 @@
-"""What the commands say to the scheduler: make a deployment, hand over the stack's outputs, drain it, ask for its health."""
+"""What the commands say to the scheduler: make a deployment, hand over what AWS gave, drain it, ask for its health."""
 
 from __future__ import annotations
 
@@ -47,6 +47,15 @@ class Scheduler:
     def health(self, deployment: str) -> dict[str, Any]:
         """Give the health of a deployment as the scheduler sees it."""
         return dict(self.api.get(f"/v1/deployments/{deployment}/health"))
+
+    def access(self, deployment: str) -> tuple[bool, str]:
+        """Whether AWS refuses the scheduler its role, and in which words; asks for the health, which tries the role."""
+        role = self.health(deployment).get("session", {})
+        error = role.get("error") or {}
+        code = str(error.get("code", ""))
+        if "AccessDenied" in code:
+            return True, str(error.get("text") or code)
+        return False, str(error.get("text") or role.get("state") or "no word yet")
 
     def running(self, deployment: str) -> list[str]:
         """Give the ids of queries that have not ended."""

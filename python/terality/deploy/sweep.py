@@ -65,7 +65,8 @@ def remove(account: Account, leftovers: list[Leftover], say: Callable[[str], Non
         try:
             _REMOVALS[one.kind](account, one)
         except ClientError as fault:
-            if not any(word in error_code(fault) for word in ("NotFound", "NoSuch")):
+            gone = ("NotFound" in error_code(fault), "not found" in str(fault), "NoSuch" in error_code(fault))
+            if not any(gone):
                 raise
 
 
