@@ -10,7 +10,8 @@ BUILD=${BUILD:-build}
 mkdir -p .stamps "$VENV/.stamps"
 exec 9>".stamps/build-$(printf %s "$VENV" | sha256sum | cut -c1-8).lock"
 flock 9
-key=$(find src python docs/openapi.json meson.build meson.options pyproject.toml -type f ! -path '*/__pycache__/*' -print0 |
+[ ! -d deploy ] || deploy=deploy
+key=$(find src python ${deploy:-} docs/openapi.json meson.build meson.options pyproject.toml -type f ! -path '*/__pycache__/*' -print0 |
   sort -z | xargs -0 sha256sum | sha256sum | cut -c1-32)
 stamp=$VENV/.stamps/terality
 if [ "$(cat "$stamp" 2>/dev/null)" = "$key" ] && [ -x "$VENV/bin/python" ]; then

@@ -12,6 +12,8 @@ import tempfile
 import time
 from typing import Any
 
+from .deploy import command
+
 __all__ = ["main"]
 
 
@@ -101,12 +103,94 @@ def status(arguments: argparse.Namespace) -> int:
         workers = api.get("/v1/workers", deployment=deployment["id"])["workers"]
         print(f"deployment {deployment['name']} ({deployment['id']}) at {profile.url}, store {profile.store}")
         cost = capacity.pop("cost")["usd_last_hour"]
-        print("capacity: " + ", ".join(f"{name} {value}" for name, value in capacity.items()))
+        for name, values in capacity.items():
+            if isinstance(values, dict):
+                print(f"{name}: " + ", ".join(f"{value} {what}" for what, value in values.items()))
         print(f"cost of its workers on AWS in the last hour, estimated: ${cost:.4f}")
         if workers:
             _table(workers, sorted({name for worker in workers for name in worker}))
+        health = _health(api, deployment["id"])
+        if health:
+            print("\n".join(["", "on AWS", *_lines(health)]))
         return 0
     raise ValueError(f"no deployment {profile.deployment} at {profile.url}")
+
+
+def _health(api: Any, deployment: str) -> dict[str, Any]:
+    """What the scheduler knows of a deployment on AWS; empty for one elsewhere."""
+    from .remote.api import ApiError
+
+    try:
+        return dict(api.get(f"/v1/deployments/{deployment}/health"))
+    except ApiError as fault:
+        if fault.status == 404:
+            return {}
+        raise
+
+
+def _lines(value: Any, depth: int = 1) -> list[str]:
+    """A JSON document as indented lines for people."""
+    lines = []
+    for name, one in value.items() if isinstance(value, dict) else enumerate(value):
+        words = f"{'  ' * depth}{str(name).replace('_', ' ')}"
+        if isinstance(one, dict | list):
+            lines += [words, *_lines(one, depth + 1)] if one else [f"{words}: none"]
+        else:
+            lines.append(f"{words}: {one}")
+    return lines
+
+
+def usage(arguments: argparse.Namespace) -> int:
+    from .remote import profiles
+    from .remote.api import Api
+
+    if arguments.account:
+        api = _admin(arguments)
+    else:
+        api = Api(*profiles.scheduler(arguments.profile, url=arguments.scheduler))
+    found = api.get("/v1/usage", limit=arguments.days, account=arguments.account)
+    days = found["days"]
+    names = list(dict.fromkeys(name for day in days for name in day)) or ["day"]
+    totals: dict[str, Any] = {name: sum(day.get(name, 0) for day in days) for name in names if name != "day"}
+    rows = [*days, {"day": "in all", **totals}]
+    shown = [{n: f"{v:.3f}" if isinstance(v, float) else v for n, v in row.items()} for row in rows]
+    print(f"account {found['account']}, the last {arguments.days} days")
+    _table(shown, names)
+    return 0
+
+
+def _admin(arguments: argparse.Namespace) -> Any:
+    """The API with the key of who runs the scheduler, which is in no profile."""
+    from .remote import profiles
+    from .remote.api import Api
+
+    key = os.environ.get("TERALITY_ADMIN_KEY")
+    if not key:
+        raise ValueError("this needs the admin key: set TERALITY_ADMIN_KEY (the scheduler keeps it in DIR/admin.key)")
+    url, _ = profiles.scheduler(arguments.profile, url=arguments.scheduler, api_key=key)
+    return Api(url, key)
+
+
+def account(arguments: argparse.Namespace) -> int:
+    from .remote import profiles
+
+    api = _admin(arguments)
+    if arguments.action == "list":
+        found = api.get("/v1/accounts")["accounts"]
+        for one in found:
+            one["created"] = _when(one["created"])
+        _table(found, ["id", "name", "created"])
+        return 0
+    if not arguments.name:
+        raise ValueError("account create: what is it called?")
+    made = api.post("/v1/accounts", {"name": arguments.name})
+    print(f"account {made['name']} ({made['id']})")
+    if arguments.save_as:
+        path = profiles.save(profiles.Profile(api.url, made["key"]["key"]), arguments.save_as)
+        print(f"its first key is in the profile {arguments.save_as} of {path}")
+    else:
+        print(f"{made['key']['key']}    (its first key, id {made['key']['id']}; shown this once)")
+    return 0
 
 
 def queries(arguments: argparse.Namespace) -> int:
@@ -209,7 +293,18 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--listen", default="127.0.0.1:0", help="ADDRESS:PORT, port 0 takes a free one")
     one.add_argument("--data", help="the scheduler's folder (default: a temporary one)")
     one.add_argument("--ray", metavar="auto|ADDRESS", help="run the workers on a Ray cluster instead")
-    add(status, "show the deployment, its capacity and its workers")
+    command.add_deploy(add(command.deploy, "put a deployment into your own AWS account"))
+    command.add_destroy(add(command.destroy, "take a deployment out of your AWS account; the data stays"))
+    add(status, "show the deployment, its capacity, its workers and, on AWS, its health")
+    one = add(usage, "show what the account used, per day")
+    one.add_argument("--days", type=int, default=30)
+    one.add_argument("--account", help="of which account; needs TERALITY_ADMIN_KEY")
+    one.add_argument("--scheduler", metavar="URL", help="else TERALITY_URL or the profile's")
+    one = add(account, "make and list accounts of a scheduler; needs TERALITY_ADMIN_KEY")
+    one.add_argument("action", choices=["create", "list"])
+    one.add_argument("name", nargs="?", help="of a new account")
+    one.add_argument("--save-as", metavar="PROFILE", help="keep its first key in a profile instead of printing it")
+    one.add_argument("--scheduler", metavar="URL", help="else TERALITY_URL or the profile's")
     one = add(queries, "list the latest queries")
     one.add_argument("--limit", type=int, default=20)
     add(cancel, "cancel a query").add_argument("query")

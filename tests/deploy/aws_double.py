@@ -77,12 +77,6 @@ class Role:
     account: str = ACCOUNT
 
 
-class Server(ThreadingHTTPServer):
-    """Many launching calls come at once: none may have to connect again."""
-
-    request_queue_size = 256
-
-
 class AwsDouble:
     """A server on loopback; use as a context manager."""
 

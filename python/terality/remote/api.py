@@ -47,7 +47,7 @@ class ConnectionLost(ConnectionError):
     """The scheduler cannot be reached."""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -79,7 +79,7 @@ class Api:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"url {url!r}: expected https://host[:port]")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise ValueError(f"url {url!r}: plain http is for loopback only; use https")
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._secure = parts.scheme == "https"
@@ -107,6 +107,10 @@ class Api:
         With `again` it is also repeated when the connection broke in the middle, so that it may arrive twice.
         """
         return self._patient("POST", path, body, self._timeout, again)
+
+    def put(self, path: str, body: Any) -> Any:
+        """PUT a JSON body (idempotent, repeated like GET)."""
+        return self._patient("PUT", path, body, self._timeout)
 
     def delete(self, path: str) -> Any:
         """DELETE a path (idempotent, repeated like GET)."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import configparser
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-__all__ = ["Profile", "home", "load", "profile_names", "save"]
+__all__ = ["Profile", "find", "home", "load", "profile_names", "remove", "save", "scheduler"]
 
 DEFAULT = "default"
 _ENVIRONMENT = {
@@ -37,12 +38,15 @@ class Profile:
         Its name or id.
     store : str
         The deployment's bucket, ``s3://bucket/prefix``, or a folder.
+    region : str
+        Where a deployment on AWS is; empty for others.
     """
 
     url: str = ""
     api_key: str = ""
     deployment: str = ""
     store: str = ""
+    region: str = ""
 
     def __repr__(self) -> str:
         return f"Profile(url={self.url!r}, deployment={self.deployment!r}, store={self.store!r})"
@@ -96,30 +100,68 @@ def load(
         The profile asked for does not exist, or something is given nowhere; the text says how to give it.
     """
     given = {"url": url, "api_key": api_key, "deployment": deployment, "store": store}
+    values, section = _together(profile, given)
+    missing = [key for key in given if not values[key]]
+    if missing:
+        ways = ", ".join(f"{key} (or {_ENVIRONMENT[key]})" for key in missing)
+        raise ValueError(f"not known: {ways}; give it to terality.connect() or put it into {home() / 'config'}")
+    return Profile(**values, region=section.get("region", ""))
+
+
+def _together(profile: str | None, given: dict[str, str | None]) -> tuple[dict[str, str], Mapping[str, str]]:
+    """What is given, from the environment or in the profile; and the profile."""
     name = profile or os.environ.get("TERALITY_PROFILE")
     parser = _read()
     if name and not parser.has_section(name):
         raise ValueError(f"no profile {name!r} in {home() / 'config'}: it has {', '.join(parser.sections()) or 'none'}")
-    section = name or DEFAULT
-    values = {}
-    for key, variable in _ENVIRONMENT.items():
-        from_file = parser.get(section, key, fallback="") if parser.has_section(section) else ""
-        values[key] = given[key] or os.environ.get(variable) or from_file
-    missing = [key for key, value in values.items() if not value]
+    section: Mapping[str, str] = parser[name or DEFAULT] if parser.has_section(name or DEFAULT) else {}
+    return {
+        key: one or os.environ.get(_ENVIRONMENT[key]) or section.get(key, "") for key, one in given.items()
+    }, section
+
+
+def scheduler(profile: str | None = None, *, url: str | None = None, api_key: str | None = None) -> tuple[str, str]:
+    """Give URL and key of a scheduler, for what needs no deployment; from the same places as :func:`load`.
+
+    Raises
+    ------
+    ValueError
+        One of them is given nowhere.
+    """
+    values, _ = _together(profile, {"url": url, "api_key": api_key})
+    missing = [f"{key} (or {_ENVIRONMENT[key]})" for key, value in values.items() if not value]
     if missing:
-        ways = ", ".join(f"{key} (or {_ENVIRONMENT[key]})" for key in missing)
-        raise ValueError(f"not known: {ways}; give it to terality.connect() or put it into {home() / 'config'}")
-    return Profile(**values)
+        raise ValueError(f"which scheduler? not known: {', '.join(missing)}; or name a profile with --profile")
+    return values["url"], values["api_key"]
+
+
+def find(profile: str) -> Profile | None:
+    """Give a profile of the file as it is there; None when there is none of that name."""
+    parser = _read()
+    if not parser.has_section(profile):
+        return None
+    return Profile(**{field.name: parser.get(profile, field.name, fallback="") for field in fields(Profile)})
+
+
+def remove(profile: str) -> None:
+    """Take a profile out of the file; one that is not there is fine."""
+    parser = _read()
+    if parser.remove_section(profile):
+        _write(parser)
 
 
 def save(values: Profile, profile: str = DEFAULT) -> Path:
     """Write a profile, replacing one of that name, as a whole or not at all; gives the file's path."""
     parser = _read()
-    if parser.has_section(profile):
-        parser.remove_section(profile)
+    parser.remove_section(profile)
     parser.add_section(profile)
     for field in fields(values):
-        parser.set(profile, field.name, getattr(values, field.name))
+        if value := getattr(values, field.name):
+            parser.set(profile, field.name, value)
+    return _write(parser)
+
+
+def _write(parser: configparser.ConfigParser) -> Path:
     folder = home()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "config"

@@ -45,7 +45,7 @@ static const struct tr_api_route routes[] = {
     {"GET", "/v1/workers", USER | WORKER, 0, NULL, tr_api_workers_list, NULL},
     {"DELETE", "/v1/workers/{id}", USER | WORKER, 0, NULL, tr_api_workers_drain, NULL},
     {"GET", "/v1/capacity", USER | WORKER, 0, NULL, tr_api_capacity, NULL},
-    {"GET", "/v1/usage", USER, 0, NULL, tr_api_usage, NULL},
+    {"GET", "/v1/usage", ADMIN | USER, 0, NULL, tr_api_usage, NULL},
 };
 enum { N_ROUTES = sizeof routes / sizeof *routes };
 
