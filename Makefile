@@ -9,7 +9,7 @@ export VENV BUILD JOBS SCALE FUZZ_SECONDS TARGETS ARGS
 PY := $(VENV)/bin/python
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup build run run-cluster test unit tsan cluster-tests ray-tests lint format bench suite fuzz clean
+.PHONY: help setup build run run-cluster test unit tsan cluster-tests fault-tests ray-tests lint format bench suite fuzz clean
 
 help:   ## Show this list
 	@sed -n 's/^\([a-z-]*\): *[a-z ]*## /\1\t/p' Makefile | expand -t 16
@@ -25,7 +25,7 @@ run: build  ## examples/flights.py on the engine and by pandas, compared (SCALE=
 	@$(PY) tools/run_example.py
 
 run-cluster: build  ## The example and db-benchmark on a local cluster over a real S3 server, compared with pandas
-	@$(PY) tools/run_cluster.py
+	@$(PY) tools/run_cluster.py $(ARGS)
 
 test: setup  ## All tests: floors, C units and parity under ASan+UBSan, pytest; ends with `N passed, N failed`
 	@$(PY) tools/test_all.py
@@ -38,6 +38,9 @@ tsan: setup  ## C unit tests under ThreadSanitizer
 
 cluster-tests: build ## Tests against further real servers: SeaweedFS, Azurite
 	@tools/cluster_tests.sh
+
+fault-tests: build  ## Queries while daemons are killed at each step of a commit and S3 and the network fail
+	@tools/fault_tests.sh
 
 ray-tests: build  ## Tests of workers on a Ray cluster of this machine, one node removed in the middle
 	@tools/ray_tests.sh

@@ -4,8 +4,9 @@ Usage: python tools/run_cluster.py [--workers 4] [--rows 1e6] [--scale 1] [--par
                                    [--store s3|folder]
 
 Installs (once, into a cache folder) and starts versitygw, a scheduler and workers; runs examples/flights.py with every
-plan sent to the cluster in small pieces and by plain pandas, and compares as `make run` does; then the questions of the
-db-benchmark, answers compared with pandas; then so many generated parity programs. Exit code 0: all equal.
+plan sent to the cluster in small pieces and by plain pandas, and compares as `make run` does; the tutorial flow (its
+tests, in pieces of 100 rows); then the questions of the db-benchmark, answers compared with pandas; then so many
+generated parity programs. Exit code 0: all equal.
 """
 
 from __future__ import annotations
@@ -56,6 +57,12 @@ def in_pieces(scale: str, folder: Path, rows: int) -> Path:
     return folder
 
 
+def pieces(command: list[str], environment: dict[str, str]) -> dict[str, str]:
+    """Give the environment of a command; small tables are cut more finely."""
+    rows = {"pytest": "100", "tests.parity": "3"}.get(command[2])
+    return {**environment, "TERALITY_TARGET_ROWS": rows} if rows else environment
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=4)
@@ -89,13 +96,14 @@ def main() -> int:
         if float(args.scale) > 0:
             data = in_pieces(args.scale, Path(folder) / "flights", args.target_rows)
             commands.append([sys.executable, str(ROOT / "tools" / "run_example.py"), "--data", str(data), "--quiet"])
+            flow = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/client/test_tutorial.py"]
+            commands.append(flow)
         if float(args.rows) > 0:
             bench = [sys.executable, "-m", "bench.dbbench", "--rows", args.rows, "--engines", "pandas,terality"]
             commands.append([*bench, "--tasks", QUESTIONS, "--out", str(ROOT / "out" / "cluster-dbbench.json")])
         if int(args.parity) > 0:
-            environment["TERALITY_TARGET_ROWS"] = "3"
             commands.append([sys.executable, "-m", "tests.parity", "--programs", args.parity, "--seed", "5000000"])
-        failed = [c for c in commands if subprocess.run(c, env=environment, cwd=ROOT).returncode]
+        failed = [c for c in commands if subprocess.run(c, env=pieces(c, environment), cwd=ROOT).returncode]
     print("run-cluster: " + ("everything equal" if not failed else f"{len(failed)} of {len(commands)} parts FAILED"))
     return 1 if failed else 0
 

@@ -28,6 +28,9 @@ def main(argv: list[str]) -> int:
         sys.argv = argv[1:]
         runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
         return 0
+    if not os.path.exists(argv[0]):
+        print(f"terality: cannot run {argv[0]!r}: no such file", file=sys.stderr)
+        return 2
     sys.argv = argv
     sys.path[0] = os.path.dirname(os.path.abspath(argv[0]))
     runpy.run_path(argv[0], run_name="__main__")

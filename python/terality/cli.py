@@ -100,7 +100,9 @@ def status(arguments: argparse.Namespace) -> int:
         capacity = api.get("/v1/capacity", deployment=deployment["id"])
         workers = api.get("/v1/workers", deployment=deployment["id"])["workers"]
         print(f"deployment {deployment['name']} ({deployment['id']}) at {profile.url}, store {profile.store}")
+        cost = capacity.pop("cost")["usd_last_hour"]
         print("capacity: " + ", ".join(f"{name} {value}" for name, value in capacity.items()))
+        print(f"cost of its workers on AWS in the last hour, estimated: ${cost:.4f}")
         if workers:
             _table(workers, sorted({name for worker in workers for name in worker}))
         return 0
@@ -113,7 +115,8 @@ def queries(arguments: argparse.Namespace) -> int:
     for query in found:
         query["seconds"] = f"{(query['finished'] - query['created']) / 1000:.2f}" if query["finished"] else "-"
         query["created"] = _when(query["created"])
-    _table(found, ["query", "deployment", "state", "created", "seconds"])
+        query["cost"] = f"${query['cost_usd']:.4f}"
+    _table(found, ["query", "deployment", "state", "created", "seconds", "cost"])
     return 0
 
 

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import numpy
+import pandas
 from pandas.core.common import _SETITEM_OPCODES
 from pandas.errors import ChainedAssignmentError
 from pandas.errors.cow import (
@@ -26,6 +27,7 @@ from .registry import NotNativeError
 __all__ = ["announced", "on_chained", "on_fallback"]
 
 NUMPY = os.path.dirname(numpy.__file__) + os.sep
+PANDAS = os.path.dirname(str(pandas.__file__)) + os.sep
 
 announced: set[tuple[str, int, str]] = set()
 bytes_by_name: dict[str, int] = {}
@@ -57,7 +59,7 @@ def on_fallback(name: str, reason: str | None, subject: Any, carries: bool) -> N
         return
     size = _size_of(subject)
     bytes_by_name[name] = bytes_by_name.get(name, 0) + size
-    frame = _beyond_numpy(sys._getframe(1))
+    frame = _user_of(sys._getframe(1))
     site = (frame.f_code.co_filename, frame.f_lineno, name)
     if site in announced:
         return
@@ -66,10 +68,10 @@ def on_fallback(name: str, reason: str | None, subject: Any, carries: bool) -> N
     print(f"terality: {where}: {name} served by pandas ({why}; {_readable(size)})", file=sys.stderr)
 
 
-def _beyond_numpy(frame: FrameType) -> FrameType:
-    """Give the frame that called numpy, which called us: ``np.all(df["a"])`` is the line to tell of."""
+def _user_of(frame: FrameType) -> FrameType:
+    """Give the frame that called numpy, which called us or pandas: ``np.add(df, s)`` is the line to tell of."""
     caller: FrameType | None = frame
-    while caller is not None and caller.f_code.co_filename.startswith(NUMPY):
+    while caller is not None and caller.f_code.co_filename.startswith((NUMPY, PANDAS)):
         caller = caller.f_back
     return caller or frame
 

@@ -42,7 +42,7 @@ static size_t cached_bytes;
 static _Atomic size_t used, peak, budget;
 static _Atomic int64_t fail_at;
 
-/* Bytes of "1500000", "1.5G", "300M" (also K and T, either case); 0 for anything else. strtod would read the
+/* Bytes of "1500000", "1.5G", "300MB", "64KiB" (also T, either case); 0 for anything else. strtod would read the
  * decimal point of the user's locale. */
 static size_t parse_bytes(const char *s) {
   static const char units[] = "kmgt";
@@ -57,6 +57,8 @@ static size_t parse_bytes(const char *s) {
   if (unit) {
     v *= (double)((uint64_t)1 << (10 * (unit - units + 1)));
     s++;
+    if ((*s | 32) == 'i' && (s[1] | 32) == 'b') s++;
+    if ((*s | 32) == 'b') s++;
   }
   return *s || v > 0x1p60 ? 0 : (size_t)v;
 }
@@ -69,6 +71,13 @@ static size_t default_budget(void) {
   const uint64_t group = tr_cgroup_read(NULL, NULL).memory_bytes;
   if (group && group < machine) machine = (size_t)group;
   return machine / 10 * 6;
+}
+
+enum tr_status tr_mem_check_environment(struct tr_error *err) {
+  const char *env = getenv("TERALITY_MEMORY_BUDGET");
+  if (!env || !*env || parse_bytes(env)) return TR_OK;
+  return tr_fail(err, TR_EXC_VALUE, "TERALITY_MEMORY_BUDGET='%.100s': expected a number of bytes such as 1500000000, "
+                                    "300M or 1.5G", env);
 }
 
 size_t tr_mem_budget(void) {

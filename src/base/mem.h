@@ -21,6 +21,8 @@ void tr_mem_free(void *ptr, size_t bytes);
 /* The budget in bytes; 0 = default (60 % of the least cgroup limit or machine memory, or TERALITY_MEMORY_BUDGET). */
 void tr_mem_set_budget(size_t bytes);
 size_t tr_mem_budget(void);
+/* Fails when TERALITY_MEMORY_BUDGET is set to what is no budget; the default would be taken in its place. */
+TR_MUST_USE enum tr_status tr_mem_check_environment(struct tr_error *err);
 /* Bytes handed out and not yet freed (foreign pinned buffers included through tr_mem_account). */
 size_t tr_mem_used(void);
 /* High-water mark of tr_mem_used since the last reset. */

@@ -68,6 +68,12 @@ void tr_ctx_init(struct tr_ctx *ctx) {
   ctx->optimise = true;
 }
 
+enum tr_status tr_pool_check_environment(struct tr_error *err) {
+  const char *env = getenv("TERALITY_THREADS");
+  if (!env || !*env || (strspn(env, "0123456789") == strlen(env) && strspn(env, "0") < strlen(env))) return TR_OK;
+  return tr_fail(err, TR_EXC_VALUE, "TERALITY_THREADS='%.100s': expected a number of threads, 1 or more", env);
+}
+
 void tr_ctx_cancel(struct tr_ctx *ctx) { atomic_store(&ctx->cancelled, true); }
 
 enum tr_status tr_ctx_check(struct tr_ctx *ctx) {

@@ -25,6 +25,8 @@ struct tr_ctx {
 
 /* threads = cores the process may use (TERALITY_THREADS overrides), other fields at their defaults. */
 void tr_ctx_init(struct tr_ctx *ctx);
+/* Fails when TERALITY_THREADS is set to what is no number of threads. */
+TR_MUST_USE enum tr_status tr_pool_check_environment(struct tr_error *err);
 void tr_ctx_cancel(struct tr_ctx *ctx);
 /* Number of cores the process may use: its affinity, and the CPU quotas of its control groups when first asked. */
 int tr_pool_cores(void);

@@ -252,6 +252,10 @@ static PyMethodDef engine_functions[] = {
     {NULL, NULL, 0, NULL}};
 
 int tr_client_add_engine(PyObject *module) {
+  struct tr_error err;
+  enum tr_status st = tr_mem_check_environment(&err);
+  if (st == TR_OK) st = tr_pool_check_environment(&err);
+  if (st != TR_OK) return tr_client_raise(st, &err), -1;
   PyTypeObject *types[] = {&tr_client_expr_type, &tr_client_rel_type, &tr_client_frame_type, &tr_client_array_type,
                            &tr_client_store_type};
   const char *names[] = {"Expr", "Rel", "Frame", "Array", "Store"};

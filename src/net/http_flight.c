@@ -189,9 +189,11 @@ static size_t on_header(char *line, size_t one, size_t bytes, void *arg) {
   if (n >= 5 && memcmp(line, "HTTP/", 5) == 0) {
     r->headers_bytes = 0;
     r->status = 0;
+    f->headers_whole = false;
     return bytes;
   }
   while (n && isspace((unsigned char)line[n - 1])) n--;
+  if (!n) f->headers_whole = true;
   char *colon = memchr(line, ':', n);
   if (!colon) return bytes;
   size_t name = (size_t)(colon - line), at = name + 1;
@@ -327,8 +329,13 @@ void tr_http_flight_settle(struct tr_http_flight *f, CURLcode code) {
   r->new_connection = connects > 0;
   r->first_byte_us = started;
   r->total_us = tr_http_now_us() - f->submitted_us;
-  if (code == CURLE_OK) {
+  if (code == CURLE_OK && f->headers_whole) {
     f->status = TR_OK;
+    return;
+  }
+  if (code == CURLE_OK) {
+    /* A connection that ends within the headers is a good reply to libcurl, and would be an object without a size. */
+    tr_http_flight_fail(f, TR_HTTP_FAULT_BROKEN, "the connection ended within the headers of the reply");
     return;
   }
   enum tr_http_fault fault = f->fault ? f->fault : fault_of(code, connected > 0);

@@ -39,6 +39,7 @@ struct tr_http_flight {
   size_t at_byte;
   CURL *easy;
   char curl_text[CURL_ERROR_SIZE];
+  bool headers_whole; /* the empty line behind them has come */
   enum tr_http_fault fault; /* found by a callback of libcurl */
   struct tr_http_reply reply;
   enum tr_status status;

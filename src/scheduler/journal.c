@@ -16,17 +16,29 @@ static const char schema[] =
     " name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, UNIQUE(account, name)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS queries(id TEXT PRIMARY KEY, account TEXT NOT NULL, deployment TEXT NOT NULL,"
     " state TEXT NOT NULL, created INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0,"
-    " finished INTEGER NOT NULL DEFAULT 0, manifest TEXT NOT NULL, plan TEXT, spec TEXT, final TEXT);"
+    " finished INTEGER NOT NULL DEFAULT 0, manifest TEXT NOT NULL, plan TEXT, spec TEXT, final TEXT,"
+    " usd REAL NOT NULL DEFAULT 0);"
     "CREATE INDEX IF NOT EXISTS queries_of ON queries(account, created);"
     "CREATE INDEX IF NOT EXISTS queries_running ON queries(created) WHERE final IS NULL;"
     "CREATE TABLE IF NOT EXISTS tasks(query TEXT NOT NULL, stage INTEGER NOT NULL, task INTEGER NOT NULL,"
     " done INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL, rows INTEGER NOT NULL,"
-    " bytes INTEGER NOT NULL, seconds REAL NOT NULL, segments BLOB, PRIMARY KEY(query, stage, task)) WITHOUT ROWID;"
+    " bytes INTEGER NOT NULL, seconds REAL NOT NULL, segments BLOB, core_seconds REAL NOT NULL DEFAULT 0,"
+    " usd REAL NOT NULL DEFAULT 0, PRIMARY KEY(query, stage, task)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS usage(account TEXT NOT NULL, day TEXT NOT NULL, queries INTEGER NOT NULL,"
     " tasks INTEGER NOT NULL, seconds REAL NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,"
-    " PRIMARY KEY(account, day)) WITHOUT ROWID;";
+    " usd REAL NOT NULL DEFAULT 0, PRIMARY KEY(account, day)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS spend(deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,"
+    " minute INTEGER NOT NULL, usd REAL NOT NULL, PRIMARY KEY(deployment, minute)) WITHOUT ROWID;";
 
-enum { SCHEMA_VERSION = 1 };
+/* From version to version + 1, for databases of earlier releases; version 0 is a new one. What is only new tables needs
+ * nothing here. */
+static const char *const migrations[] = {
+    [1] = "ALTER TABLE queries ADD COLUMN usd REAL NOT NULL DEFAULT 0;"
+          "ALTER TABLE tasks ADD COLUMN core_seconds REAL NOT NULL DEFAULT 0;"
+          "ALTER TABLE tasks ADD COLUMN usd REAL NOT NULL DEFAULT 0;"
+          "ALTER TABLE usage ADD COLUMN usd REAL NOT NULL DEFAULT 0;",
+};
+enum { SCHEMA_VERSION = sizeof migrations / sizeof *migrations };
 
 static const char *const sql[TR_JOURNAL_N_STATEMENTS] = {
     [TR_JOURNAL_ADD_ACCOUNT] = "INSERT INTO accounts(id, name, created) VALUES(?,?,?)",
@@ -37,17 +49,22 @@ static const char *const sql[TR_JOURNAL_N_STATEMENTS] = {
     [TR_JOURNAL_ADD_QUERY] = "INSERT INTO queries(id, account, deployment, state, created, manifest, plan, spec)"
                              " VALUES(?,?,?,'queued',?,?,?,?)",
     [TR_JOURNAL_START_QUERY] = "UPDATE queries SET state='running', started=?2 WHERE id=?1",
-    [TR_JOURNAL_FINISH_QUERY] = "UPDATE queries SET state=?2, finished=?3, final=?4, plan=NULL, spec=NULL WHERE id=?1",
+    [TR_JOURNAL_FINISH_QUERY] = "UPDATE queries SET state=?2, finished=?3, final=?4, usd=?5, plan=NULL, spec=NULL"
+                                " WHERE id=?1",
     [TR_JOURNAL_DROP_TASKS] = "DELETE FROM tasks WHERE query=?",
     [TR_JOURNAL_PUT_TASK] =
-        "INSERT INTO tasks(query, stage, task, done, attempt, failures, rows, bytes, seconds, segments)"
-        " VALUES(?,?,?,?,?,?,?,?,?,?) ON CONFLICT(query, stage, task) DO UPDATE SET done=excluded.done,"
+        "INSERT INTO tasks(query, stage, task, done, attempt, failures, rows, bytes, seconds, segments, core_seconds,"
+        " usd) VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(query, stage, task) DO UPDATE SET done=excluded.done,"
         " attempt=excluded.attempt, failures=excluded.failures, rows=excluded.rows, bytes=excluded.bytes,"
-        " seconds=excluded.seconds, segments=excluded.segments",
+        " seconds=excluded.seconds, segments=excluded.segments, core_seconds=excluded.core_seconds, usd=excluded.usd",
     [TR_JOURNAL_PUT_USAGE] =
-        "INSERT INTO usage(account, day, queries, tasks, seconds, rows, bytes) VALUES(?,?,?,?,?,?,?)"
+        "INSERT INTO usage(account, day, queries, tasks, seconds, rows, bytes, usd) VALUES(?,?,?,?,?,?,?,?)"
         " ON CONFLICT(account, day) DO UPDATE SET queries=queries+excluded.queries, tasks=tasks+excluded.tasks,"
-        " seconds=seconds+excluded.seconds, rows=rows+excluded.rows, bytes=bytes+excluded.bytes",
+        " seconds=seconds+excluded.seconds, rows=rows+excluded.rows, bytes=bytes+excluded.bytes,"
+        " usd=usd+excluded.usd",
+    [TR_JOURNAL_PUT_SPEND] = "INSERT INTO spend(deployment, minute, usd) VALUES(?,?,?)"
+                             " ON CONFLICT(deployment, minute) DO UPDATE SET usd=usd+excluded.usd",
+    [TR_JOURNAL_FORGET_SPEND] = "DELETE FROM spend WHERE minute < ?",
     [TR_JOURNAL_FORGET] = "DELETE FROM queries WHERE final IS NOT NULL AND finished < ?",
     [TR_JOURNAL_SET_EPOCH] = "INSERT INTO meta(name, value) VALUES('epoch', ?1)"
                              " ON CONFLICT(name) DO UPDATE SET value=excluded.value",
@@ -57,15 +74,17 @@ static const char *const sql[TR_JOURNAL_N_STATEMENTS] = {
     [TR_JOURNAL_ALL_DEPLOYMENTS] = "SELECT id, account, name, hash, created FROM deployments ORDER BY created, id",
     [TR_JOURNAL_RUNNING_QUERIES] = "SELECT id, deployment, state, created, started, manifest, spec FROM queries"
                                    " WHERE final IS NULL ORDER BY created, id",
-    [TR_JOURNAL_TASKS_OF] = "SELECT stage, task, done, attempt, failures, rows, bytes, seconds, segments FROM tasks"
+    [TR_JOURNAL_TASKS_OF] = "SELECT stage, task, done, attempt, failures, rows, bytes, seconds, segments, core_seconds,"
+                            " usd FROM tasks"
                             " WHERE query=?",
     [TR_JOURNAL_QUERY] = "SELECT account, final FROM queries WHERE id=?",
     [TR_JOURNAL_PLAN] = "SELECT plan, manifest FROM queries WHERE id=?",
-    [TR_JOURNAL_LIST] = "SELECT id, deployment, state, created, started, finished FROM queries WHERE account=?"
+    [TR_JOURNAL_LIST] = "SELECT id, deployment, state, created, started, finished, usd FROM queries WHERE account=?"
                         " ORDER BY created DESC, id LIMIT ?",
     [TR_JOURNAL_SEGMENTS] = "SELECT segments FROM tasks WHERE query=? AND stage=? AND task=?",
-    [TR_JOURNAL_USAGE] = "SELECT day, queries, tasks, seconds, rows, bytes FROM usage WHERE account=? AND day>=?"
+    [TR_JOURNAL_USAGE] = "SELECT day, queries, tasks, seconds, rows, bytes, usd FROM usage WHERE account=? AND day>=?"
                          " ORDER BY day DESC LIMIT 366",
+    [TR_JOURNAL_SPEND] = "SELECT deployment, minute, usd FROM spend WHERE minute > ? ORDER BY minute",
 };
 
 struct tr_journal_row {
@@ -194,8 +213,8 @@ const void *tr_row_blob(struct tr_journal_row *row, int column, size_t *bytes) {
   return p;
 }
 
-/* A database of a later release is refused rather than guessed at. */
-static void check_version(struct tr_journal *j, const char *path) {
+/* A database of a later release is refused rather than guessed at, one of an earlier release brought forward. */
+static void take_version(struct tr_journal *j, const char *path) {
   sqlite3_stmt *s = NULL;
   int version = 0;
   if (sqlite3_prepare_v2(j->db, "PRAGMA user_version", -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
@@ -205,6 +224,14 @@ static void check_version(struct tr_journal *j, const char *path) {
   snprintf(text, sizeof text, "%s was written by a later release (schema %d, this one knows %d)", path, version,
            SCHEMA_VERSION);
   if (version > SCHEMA_VERSION) fail(j, text);
+  /* All or nothing: a power cut in the middle leaves the old version, which is brought forward next time. */
+  run(j, "BEGIN IMMEDIATE");
+  for (int v = version; v > 0 && v < SCHEMA_VERSION && j->status == TR_OK; v++)
+    if (migrations[v]) run(j, migrations[v]);
+  if (j->status == TR_OK) run(j, schema);
+  snprintf(text, sizeof text, "PRAGMA user_version=%d", SCHEMA_VERSION);
+  if (j->status == TR_OK) run(j, text);
+  if (j->status == TR_OK) run(j, "COMMIT");
 }
 
 enum tr_status tr_journal_open(const char *path, struct tr_journal **out, struct tr_error *err) {
@@ -220,11 +247,7 @@ enum tr_status tr_journal_open(const char *path, struct tr_journal **out, struct
   /* Exclusive: two schedulers on one database would lease every task twice. */
   run(j, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
          "PRAGMA journal_size_limit=67108864; PRAGMA foreign_keys=ON;");
-  check_version(j, path);
-  if (j->status == TR_OK) run(j, schema);
-  char stamp[60];
-  snprintf(stamp, sizeof stamp, "PRAGMA user_version=%d", SCHEMA_VERSION);
-  if (j->status == TR_OK) run(j, stamp);
+  if (j->status == TR_OK) take_version(j, path);
   enum tr_status st = j->status;
   if (st != TR_OK) st = tr_fail(err, TR_EXC_OS, "%s: %s", path, j->error.text);
   if (st == TR_OK) *out = j;

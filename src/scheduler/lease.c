@@ -2,7 +2,8 @@
  * new and renewed ones go is sorted by their ends. */
 #include "base/hash.h"
 #include "base/json_text.h"
-#include "scheduler/state.h"
+#include "scheduler/prices.h"
+#include "scheduler/spend.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,7 +103,8 @@ static struct tr_task *next_task(struct tr_deployment *d) {
   return NULL;
 }
 
-/* What the task will read of an input. Who made it, it finds in the bucket: the commits say. */
+/* What the task will read of an input, at most: which task of its branch it is, where a CONCAT has branches, the worker
+ * knows. Who made it, it finds in the bucket: the commits say. */
 static void print_input(const struct tr_query_stage *stage, const struct tr_spec_input *in, int task,
                         struct tr_text *out) {
   if (in->stage < 0) {
@@ -111,10 +113,10 @@ static void print_input(const struct tr_query_stage *stage, const struct tr_spec
   }
   const struct tr_query_stage *from = &stage->query->stages[in->stage];
   int64_t rows = from->rows, bytes = from->bytes;
-  if (in->mode == TR_INPUT_SHUFFLE) {
+  if (in->mode == TR_INPUT_SHUFFLE && from->spec->n_parts == stage->spec->n_tasks) {
     rows = from->part_rows[task];
     bytes = from->part_bytes[task];
-  } else if (in->mode == TR_INPUT_SAME) {
+  } else if (in->mode == TR_INPUT_SAME && from->spec->n_tasks == stage->spec->n_tasks) {
     rows = from->tasks[task].rows;
     bytes = from->tasks[task].bytes;
   }
@@ -179,6 +181,7 @@ static void start(struct tr_state *s, struct tr_query *q, struct tr_clock at) {
 static void take_lease(struct tr_state *s, struct tr_task *t, struct tr_worker *w, int64_t attempt,
                        struct tr_clock at) {
   t->until = at.now + s->options.lease_ms;
+  t->since = at.now;
   tr_task_set(s, t, TR_TASK_LEASED);
   t->attempt = attempt;
   t->worker = w;
@@ -282,9 +285,9 @@ static void put_back(struct tr_state *s, struct tr_task *t, int64_t delay, struc
 
 static void write_failure(struct tr_state *s, const struct tr_task *t) {
   const struct tr_query_stage *stage = t->stage;
-  tr_journal_write(s->journal, TR_JOURNAL_PUT_TASK, "tiiiiiiidb", stage->query->id, (int64_t)stage->no,
+  tr_journal_write(s->journal, TR_JOURNAL_PUT_TASK, "tiiiiiiidbdd", stage->query->id, (int64_t)stage->no,
                    (int64_t)(t - stage->tasks), (int64_t)0, t->attempt, (int64_t)t->failures, (int64_t)0, (int64_t)0,
-                   0.0, NULL, (size_t)0);
+                   0.0, NULL, (size_t)0, 0.0, t->usd);
 }
 
 /* One failure more. The query may end and be freed. */
@@ -349,13 +352,28 @@ static void apply_failure(struct tr_state *s, const struct tr_report *r, struct 
   failed(s, t, !r->retry || t->same >= s->options.max_same, &error, at);
 }
 
+/* What an attempt cost is counted once: by its report, or when its lease ran out. A lease of before a restart could not
+ * run out. */
+static void charge(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
+  bool current = t->state == TR_TASK_LEASED && t->attempt == r->attempt;
+  if (r->returned || (!current && r->attempt > s->epoch_base)) return;
+  tr_spend_task(s, t, r->by, r->ok || !current ? r->seconds : tr_spend_flight_seconds(t, at), r->ok);
+}
+
 void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_clock at) {
   const struct tr_query *q = tr_name_map_get(&s->queries, r->query);
   if (!q) return;
   struct tr_task *t = &q->stages[r->stage].tasks[r->task];
+  charge(s, r, t, at);
   if (!r->ok) apply_failure(s, r, t, at);
   else if (t->state != TR_TASK_DONE && r->winner != t->lost_attempt)
-    tr_task_done(s, t, r->winner, r->rows, r->seconds, &r->segments, at);
+    tr_task_done(s, t,
+                 &(struct tr_task_result){.attempt = r->winner,
+                                          .rows = r->rows,
+                                          .seconds = r->seconds,
+                                          .core_seconds = r->seconds * (r->by ? r->by->cores : 1),
+                                          .segments = r->segments},
+                 at);
 }
 
 static void expire(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
@@ -363,6 +381,7 @@ static void expire(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
   snprintf(text, sizeof text, "the task was given to %d workers and none of them reported back", t->failures + 1);
   struct tr_query_error error = {"WorkerLost", NULL, text, 0, 0};
   s->counters.leases_expired++;
+  tr_spend_task(s, t, t->worker, tr_spend_flight_seconds(t, at), false);
   failed(s, t, false, &error, at);
 }
 
@@ -386,6 +405,20 @@ void tr_leases_tick(struct tr_state *s, struct tr_clock at) {
   if (s->grace_until && s->grace_until <= at.now) end_grace(s);
 }
 
+/* From what it says of itself: functions have one of two sizes, and see less memory than they are paid for. */
+static void price(struct tr_worker *w) {
+  struct tr_scale_kind k = {0};
+  double cores = w->cores;
+  int64_t memory = w->memory;
+  if (strncmp(w->kind, "lambda", 6) == 0) {
+    memory = (strcmp(w->kind, "lambda-large") == 0 ? 10240ll : 1769ll) << 20;
+    cores = 0;
+  }
+  tr_price_kind(w->kind, cores, memory, w->deployment->spot, &k);
+  w->usd_per_hour = k.usd_per_hour;
+  w->start_s = k.start_s;
+}
+
 struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, const char *id, const char *kind,
                                  int32_t cores, int64_t memory, struct tr_clock at, struct tr_fault *fault) {
   struct tr_worker *w = tr_name_map_get(&d->workers, id);
@@ -403,9 +436,12 @@ struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, co
     }
     w->deployment = d;
   }
-  snprintf(w->kind, sizeof w->kind, "%s", kind);
-  w->cores = cores;
-  w->memory = memory;
+  if (cores != w->cores || memory != w->memory || strcmp(kind, w->kind) != 0) {
+    snprintf(w->kind, sizeof w->kind, "%s", kind);
+    w->cores = cores;
+    w->memory = memory;
+    price(w);
+  }
   w->seen = at.now;
   return w;
 }

@@ -17,14 +17,17 @@ static enum tr_status get(struct tr_arena *arena, size_t bytes, void *out, struc
   return mem ? TR_OK : tr_fail_memory(err, bytes);
 }
 
-static enum tr_status copy_pieces(const struct tr_stage *from, struct tr_arena *arena, struct tr_spec_stage *to,
-                                  struct tr_error *err) {
+static enum tr_status copy_pieces(const struct tr_stage *from, const struct tr_stage_source *sources,
+                                  struct tr_arena *arena, struct tr_spec_stage *to, struct tr_error *err) {
   size_t n = (size_t)from->first_piece[from->n_tasks];
   TR_TRY(get(arena, sizeof *to->first_piece * ((size_t)from->n_tasks + 1), &to->first_piece, err));
   TR_TRY(get(arena, sizeof *to->pieces * n, &to->pieces, err));
   memcpy(to->first_piece, from->first_piece, sizeof *to->first_piece * ((size_t)from->n_tasks + 1));
-  for (size_t i = 0; i < n; i++)
+  for (size_t i = 0; i < n; i++) {
     to->pieces[i] = (struct tr_spec_piece){from->pieces[i].source, from->pieces[i].from, from->pieces[i].to};
+    for (int64_t k = from->pieces[i].from; k < from->pieces[i].to; k++)
+      to->source_rows += sources[from->pieces[i].source].rows[k];
+  }
   return TR_OK;
 }
 
@@ -46,8 +49,8 @@ static int32_t segments_of(const struct tr_stage *stage) {
   return stage->by == TR_BY_NONE || stage->by == TR_BY_RESULT ? 1 : stage->parts;
 }
 
-static enum tr_status copy_stage(const struct tr_stage *from, struct tr_arena *arena, struct tr_spec_stage *to,
-                                 struct tr_error *err) {
+static enum tr_status copy_stage(const struct tr_stage *from, const struct tr_stage_source *sources,
+                                 struct tr_arena *arena, struct tr_spec_stage *to, struct tr_error *err) {
   char *fragment;
   *to = (struct tr_spec_stage){.role = role_names[from->role],
                                .n_tasks = from->n_tasks,
@@ -58,18 +61,18 @@ static enum tr_status copy_stage(const struct tr_stage *from, struct tr_arena *a
   free(fragment);
   if (!to->fragment) return tr_fail_memory(err, 0);
   TR_TRY(copy_inputs(from, arena, to, err));
-  if (from->first_piece) TR_TRY(copy_pieces(from, arena, to, err));
+  if (from->first_piece) TR_TRY(copy_pieces(from, sources, arena, to, err));
   if (to->base != TR_SPEC_ROWS) return TR_OK;
   TR_TRY(get(arena, sizeof *to->first_row * ((size_t)from->n_tasks + 1), &to->first_row, err));
   memcpy(to->first_row, from->offsets, sizeof *to->first_row * ((size_t)from->n_tasks + 1));
   return TR_OK;
 }
 
-static enum tr_status copy_stages(const struct tr_stages *from, struct tr_arena *arena, struct tr_spec *out,
-                                  struct tr_error *err) {
+static enum tr_status copy_stages(const struct tr_stages *from, const struct tr_stage_source *sources,
+                                  struct tr_arena *arena, struct tr_spec *out, struct tr_error *err) {
   out->n_stages = from->n;
   TR_TRY(get(arena, sizeof *out->stages * (size_t)from->n, &out->stages, err));
-  for (int i = 0; i < from->n; i++) TR_TRY(copy_stage(&from->stages[i], arena, &out->stages[i], err));
+  for (int i = 0; i < from->n; i++) TR_TRY(copy_stage(&from->stages[i], sources, arena, &out->stages[i], err));
   return tr_spec_check(out, err);
 }
 
@@ -89,7 +92,7 @@ enum tr_status tr_planning_cut(const char *plan, size_t n, const struct tr_plann
   if (st == TR_OK) {
     st = tr_stages_cut(&shape, given, n_sources, &wanted, &stages, err);
     if (st == TR_OK) {
-      st = copy_stages(&stages, arena, out, err);
+      st = copy_stages(&stages, given, arena, out, err);
       tr_stages_drop(&stages);
     }
   }

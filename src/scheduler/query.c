@@ -2,7 +2,8 @@
  * query ends with its last stage. */
 #include "base/json_text.h"
 #include "base/mem.h"
-#include "scheduler/state.h"
+#include "scheduler/scaling.h"
+#include "scheduler/spend.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,10 +160,23 @@ void tr_query_print(const struct tr_query *q, enum tr_query_state state, const s
     if (i) tr_text_add_char(out, ',');
     print_stage(&q->stages[i], out);
   }
-  tr_text_add_char(out, ']');
+  tr_text_add_format(out, "],\"cost_usd\":%.6f,\"s3_gets\":%lld,\"s3_puts\":%lld", q->usd + q->usd_flight,
+                     (long long)q->gets, (long long)q->puts);
   if (state == TR_QUERY_DONE) print_result(&q->stages[q->spec.n_stages - 1], out);
   if (error) print_error(error, out);
   tr_text_add_char(out, '}');
+}
+
+/* What still runs of a query that ends has cost something too. */
+static void end_flights(struct tr_state *s, struct tr_query *q, struct tr_clock at) {
+  q->usd_flight = 0;
+  for (int i = 0; i < q->spec.n_stages && q->n_leased; i++) {
+    struct tr_query_stage *stage = &q->stages[i];
+    for (int t = 0; t < stage->spec->n_tasks && stage->n_leased; t++)
+      if (stage->tasks[t].state == TR_TASK_LEASED)
+        tr_spend_task(s, &stage->tasks[t], stage->tasks[t].worker, tr_spend_flight_seconds(&stage->tasks[t], at),
+                      false);
+  }
 }
 
 /* What a client will see from now on is written beside the query; the query leaves memory. */
@@ -170,10 +184,11 @@ static void finish(struct tr_state *s, struct tr_query *q, enum tr_query_state s
                    const struct tr_query_error *error, struct tr_clock at) {
   struct tr_text final = {0};
   tr_query_touch(q);
+  end_flights(s, q, at);
   tr_query_print(q, state, error, at.wall, &final);
   if (tr_text_check(&final, NULL) != TR_OK) s->broken = true;
-  tr_journal_write(s->journal, TR_JOURNAL_FINISH_QUERY, "ttit", q->id, tr_query_state_names[state], at.wall,
-                   tr_text_str(&final));
+  tr_journal_write(s->journal, TR_JOURNAL_FINISH_QUERY, "ttitd", q->id, tr_query_state_names[state], at.wall,
+                   tr_text_str(&final), q->usd);
   tr_journal_write(s->journal, TR_JOURNAL_DROP_TASKS, "t", q->id);
   tr_text_free(&final);
   tr_query_free(s, q);
@@ -230,9 +245,9 @@ static struct tr_segments segments_of_blob(const void *blob, size_t bytes) {
 
 static void put_task(struct tr_state *s, const struct tr_task *t, double seconds, const void *blob, size_t bytes) {
   const struct tr_query_stage *stage = t->stage;
-  tr_journal_write(s->journal, TR_JOURNAL_PUT_TASK, "tiiiiiiidb", stage->query->id, (int64_t)stage->no,
+  tr_journal_write(s->journal, TR_JOURNAL_PUT_TASK, "tiiiiiiidbdd", stage->query->id, (int64_t)stage->no,
                    (int64_t)(t - stage->tasks), (int64_t)(t->state == TR_TASK_DONE), t->attempt, (int64_t)t->failures,
-                   t->rows, t->bytes, seconds, blob, bytes);
+                   t->rows, t->bytes, seconds, blob, bytes, t->core_seconds, t->usd);
 }
 
 static void count_done(struct tr_task *t, double seconds, int sign) {
@@ -241,14 +256,27 @@ static void count_done(struct tr_task *t, double seconds, int sign) {
   stage->rows += sign * t->rows;
   stage->bytes += sign * t->bytes;
   stage->seconds += sign * seconds;
+  stage->core_seconds += sign * t->core_seconds;
   stage->query->deployment->n_left -= sign;
 }
 
-void tr_task_done(struct tr_state *s, struct tr_task *t, int64_t attempt, int64_t rows, double seconds,
-                  const struct tr_segments *segments, struct tr_clock at) {
+/* Later tasks are taken to cost what the last ones did. */
+static void learn(struct tr_task *t, double seconds) {
+  struct tr_query_stage *stage = t->stage;
+  struct tr_deployment *d = stage->query->deployment;
+  int64_t rows = tr_scaling_rows_of(stage, (int32_t)(t - stage->tasks));
+  stage->rows_read += rows;
+  d->task_seconds = d->task_seconds > 0 ? 0.95 * d->task_seconds + 0.05 * seconds : seconds;
+  if (rows <= 0) return;
+  double row = t->core_seconds / (double)rows;
+  d->row_seconds = d->row_seconds > 0 ? 0.95 * d->row_seconds + 0.05 * row : row;
+}
+
+void tr_task_done(struct tr_state *s, struct tr_task *t, const struct tr_task_result *result, struct tr_clock at) {
   struct tr_query_stage *stage = t->stage;
   struct tr_query *q = stage->query;
   struct tr_deployment *d = q->deployment;
+  const struct tr_segments *segments = &result->segments;
   size_t half = sizeof(int64_t) * (size_t)segments->n;
   void *blob;
   if (tr_mem_alloc(2 * half + 1, &blob, NULL) != TR_OK) {
@@ -260,20 +288,21 @@ void tr_task_done(struct tr_state *s, struct tr_task *t, int64_t attempt, int64_
     memcpy((char *)blob + half, segments->bytes, half);
   }
   tr_task_set(s, t, TR_TASK_DONE);
-  t->attempt = attempt;
+  t->attempt = result->attempt;
   t->lost_attempt = 0;
-  t->rows = rows;
+  t->rows = result->rows;
+  t->core_seconds = result->core_seconds;
   t->bytes = 0;
   for (int i = 0; i < segments->n; i++) t->bytes += segments->bytes[i];
-  put_task(s, t, seconds, blob, 2 * half);
+  put_task(s, t, result->seconds, blob, 2 * half);
   tr_mem_free(blob, 2 * half + 1);
-  count_done(t, seconds, 1);
+  count_done(t, result->seconds, 1);
   count_segments(stage, segments, 1);
-  d->task_seconds = d->task_seconds > 0 ? 0.95 * d->task_seconds + 0.05 * seconds : seconds;
+  learn(t, result->seconds);
   d->account->used_tasks++;
-  d->account->used_rows += rows;
+  d->account->used_rows += result->rows;
   d->account->used_bytes += t->bytes;
-  d->account->used_seconds += seconds;
+  d->account->used_seconds += result->seconds;
   s->counters.tasks_done++;
   tr_query_touch(q);
   if (stage->n_done < stage->spec->n_tasks) return;
@@ -300,6 +329,7 @@ void tr_task_lost(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
     tr_journal_end(row);
   }
   count_done(t, 0, -1);
+  stage->rows_read -= tr_scaling_rows_of(stage, (int32_t)(t - stage->tasks));
   t->lost_attempt = t->attempt;
   tr_task_set(s, t, stage->waiting || stage->held ? TR_TASK_WAITING : TR_TASK_READY);
   put_task(s, t, 0, NULL, 0);
@@ -315,6 +345,9 @@ static void load_tasks(struct tr_state *s, struct tr_query *q) {
     struct tr_task *t = &q->stages[no].tasks[task];
     t->attempt = tr_row_int(row, 3);
     t->failures = (uint8_t)tr_row_int(row, 4);
+    t->core_seconds = tr_row_double(row, 9);
+    t->usd = tr_row_double(row, 10);
+    q->usd += t->usd;
     if (!tr_row_int(row, 2)) continue;
     size_t bytes;
     const void *blob = tr_row_blob(row, 8, &bytes);
@@ -351,6 +384,8 @@ static void resume(struct tr_state *s, struct tr_query *q) {
   for (int i = 0; i < q->spec.n_stages; i++) {
     struct tr_query_stage *stage = &q->stages[i];
     q->version += stage->n_done;
+    for (int32_t t = 0; t < stage->spec->n_tasks; t++)
+      if (stage->tasks[t].state == TR_TASK_DONE) stage->rows_read += tr_scaling_rows_of(stage, t);
     if (stage->n_done < stage->spec->n_tasks) continue;
     q->stages_left--;
     tell_consumers(s, stage, -1);

@@ -12,10 +12,11 @@ static enum tr_status check_input(const struct tr_spec *spec, int s, const struc
   if (in->stage < 0 || in->stage >= s)
     return tr_fail(err, TR_EXC_VALUE, "stage %d reads stage %d, which is not before it", s, in->stage);
   const struct tr_spec_stage *from = &spec->stages[in->stage];
-  if (in->mode == TR_INPUT_SAME && from->n_tasks != stage->n_tasks)
+  /* Fewer are possible: the tasks of one branch of a CONCAT, counted from where it begins, read them. */
+  if (in->mode == TR_INPUT_SAME && from->n_tasks > stage->n_tasks)
     return tr_fail(err, TR_EXC_VALUE, "stage %d has %d tasks and reads task by task from %d", s, stage->n_tasks,
                    from->n_tasks);
-  if (in->mode == TR_INPUT_SHUFFLE && from->n_parts != stage->n_tasks)
+  if (in->mode == TR_INPUT_SHUFFLE && from->n_parts > stage->n_tasks)
     return tr_fail(err, TR_EXC_VALUE, "stage %d has %d tasks and reads %d parts", s, stage->n_tasks, from->n_parts);
   return TR_OK;
 }
@@ -73,6 +74,7 @@ void tr_spec_print(const struct tr_spec *spec, struct tr_text *out) {
     tr_text_add_str(out, "]");
     if (stage->first_piece) print_pieces(stage, out);
     if (stage->base >= 0) tr_text_add_format(out, ",\"base\":%d", stage->base);
+    if (stage->source_rows) tr_text_add_format(out, ",\"source_rows\":%lld", (long long)stage->source_rows);
     if (stage->first_row) print_rows(stage, out);
     tr_text_add_str(out, ",\"fragment\":");
     tr_text_add_str(out, stage->fragment);
@@ -139,6 +141,7 @@ static enum tr_status parse_stage(const struct parser *p, const json_t *o, struc
   if (!stage->role || !stage->fragment) return damaged(p, "a fragment");
   TR_TRY(parse_inputs(p, json_object_get(o, "inputs"), stage));
   if (pieces) TR_TRY(parse_pieces(p, pieces, stage));
+  stage->source_rows = json_integer_value(json_object_get(o, "source_rows"));
   const json_t *base = json_object_get(o, "base");
   stage->base = base ? (int32_t)json_integer_value(base) : rows ? TR_SPEC_ROWS : TR_SPEC_NO_ROWS;
   if (!rows) return TR_OK;

@@ -8,8 +8,8 @@
 #include "base/text.h"
 
 enum tr_input_mode {
-  TR_INPUT_SAME,      /* task p reads what task p of the producer wrote */
-  TR_INPUT_SHUFFLE,   /* task p reads segment p of every producer */
+  TR_INPUT_SAME,      /* task p (of a branch, where a CONCAT is cut into branches) reads what task p wrote */
+  TR_INPUT_SHUFFLE,   /* task p (the same) reads segment p of every producer */
   TR_INPUT_BROADCAST, /* each task reads everything */
   TR_INPUT_ROWS,      /* each task reads some rows of everything */
   TR_INPUT_MODES
@@ -39,6 +39,7 @@ struct tr_spec_stage {
    * of the inputs; TR_SPEC_ROWS: first_row[task], n_tasks + 1 long; TR_SPEC_NO_ROWS: it need not know. */
   int32_t base;
   int64_t *first_row;
+  int64_t source_rows; /* of all its pieces */
 };
 
 struct tr_spec {
@@ -49,8 +50,8 @@ struct tr_spec {
 enum { TR_SPEC_ROWS = -1, TR_SPEC_NO_ROWS = -2 };
 enum { TR_SPEC_STAGES = 4096, TR_SPEC_TASKS = 100000, TR_SPEC_PARTS = 65536 };
 
-/* Refuses (TR_EXC_VALUE) what no run could finish: inputs that are not earlier, counts out of range, SAME between
- * stages of different size, SHUFFLE from a stage with another number of parts. */
+/* Refuses (TR_EXC_VALUE) what no run could finish: inputs that are not earlier, counts out of range, SAME and SHUFFLE
+ * from more tasks or parts than there are tasks to read them. */
 TR_MUST_USE enum tr_status tr_spec_check(const struct tr_spec *spec, struct tr_error *err);
 void tr_spec_print(const struct tr_spec *spec, struct tr_text *out);
 /* Everything lives in the arena. */

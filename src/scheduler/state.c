@@ -1,5 +1,6 @@
 #include "scheduler/state.h"
 #include "base/mem.h"
+#include "scheduler/spend.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,7 @@ static void next_epoch(struct tr_state *s) {
 static enum tr_status load(struct tr_state *s, struct tr_clock at, struct tr_error *err) {
   TR_TRY(tr_accounts_load(s, err));
   TR_TRY(tr_queries_load(s, at, err));
+  TR_TRY(tr_spend_load(s, at, err));
   s->grace_until = s->queries.n ? at.now + s->options.grace_ms : 0;
   s->swept = at.now;
   TR_TRY(tr_journal_check(s->journal, err));
@@ -107,11 +109,11 @@ static void write_usage(struct tr_state *s, struct tr_clock at) {
   strftime(day, sizeof day, "%Y-%m-%d", &utc);
   size_t i = 0;
   for (struct tr_account *a; (a = tr_name_map_next(&s->accounts, &i));) {
-    if (!a->used_queries && !a->used_tasks) continue;
-    tr_journal_write(s->journal, TR_JOURNAL_PUT_USAGE, "ttiidii", a->id, day, a->used_queries, a->used_tasks,
-                     a->used_seconds, a->used_rows, a->used_bytes);
+    if (!a->used_queries && !a->used_tasks && a->used_usd <= 0) continue;
+    tr_journal_write(s->journal, TR_JOURNAL_PUT_USAGE, "ttiidiid", a->id, day, a->used_queries, a->used_tasks,
+                     a->used_seconds, a->used_rows, a->used_bytes, a->used_usd);
     a->used_queries = a->used_tasks = a->used_rows = a->used_bytes = 0;
-    a->used_seconds = 0;
+    a->used_seconds = a->used_usd = 0;
   }
 }
 
@@ -135,12 +137,14 @@ static void sweep(struct tr_state *s, struct tr_clock at) {
   }
   s->swept = at.now;
   tr_journal_write(s->journal, TR_JOURNAL_FORGET, "i", at.wall - s->options.keep_ms);
+  tr_journal_write(s->journal, TR_JOURNAL_FORGET_SPEND, "i", at.wall / 60000 - TR_SPEND_MINUTES);
 }
 
 int64_t tr_state_tick(struct tr_state *s, struct tr_clock at) {
   tr_leases_tick(s, at);
   if (s->swept + SWEEP_MS <= at.now) sweep(s, at);
-  int64_t next = s->swept + SWEEP_MS;
+  int64_t next = s->swept + SWEEP_MS, spend = tr_spend_tick(s, at);
+  if (spend < next && s->leased_first) next = spend;
   if (s->leased_first && s->leased_first->until < next) next = s->leased_first->until;
   if (s->grace_until && s->grace_until < next) next = s->grace_until;
   for (const struct tr_task *t = s->backoff_first; t; t = t->next)

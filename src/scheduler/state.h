@@ -44,13 +44,21 @@ struct tr_account {
   int32_t running;
   /* Used since the last commit. */
   int64_t used_queries, used_tasks, used_rows, used_bytes;
-  double used_seconds;
+  double used_seconds, used_usd;
 };
 
 struct tr_key {
   char id[TR_ID_BYTES], hash[TR_HASH_BYTES], name[65];
   struct tr_account *account;
   int64_t created, revoked; /* revoked 0 = good */
+};
+
+/* What the workers of a deployment cost, by minute since 1970 (spend.h). */
+#define TR_SPEND_MINUTES 60
+struct tr_spend {
+  int64_t minute;                   /* the last one with an entry */
+  double now;                       /* of that minute so far */
+  double minutes[TR_SPEND_MINUTES]; /* minute % TR_SPEND_MINUTES */
 };
 
 struct tr_deployment {
@@ -63,6 +71,10 @@ struct tr_deployment {
   int64_t n_ready, n_leased; /* tasks */
   int64_t n_left;            /* tasks of its queries that are not done */
   double task_seconds;       /* moving mean; 0 = none seen */
+  double row_seconds;        /* the same of core-seconds per input row */
+  struct tr_spend spend;
+  double usd_per_query; /* the most that a query may cost; 0 = no cap */
+  bool spot;            /* its instances are asked for at spot prices */
 };
 
 enum tr_task_state { TR_TASK_WAITING, TR_TASK_READY, TR_TASK_BACKOFF, TR_TASK_LEASED, TR_TASK_DONE };
@@ -73,10 +85,13 @@ struct tr_task {
   struct tr_task *retry;       /* queue of its stage */
   struct tr_worker *worker;    /* that holds the lease */
   int64_t until;               /* end of the lease or of the backoff */
+  int64_t since;               /* when the lease was given */
   int64_t attempt;             /* the last one given out; of a done task: the one that won */
   int64_t lost_attempt;        /* its object is gone: the next attempt replaces it; 0 = none */
   int64_t rows, bytes;
-  uint64_t error; /* what the last failure looked like */
+  double core_seconds; /* of a done task */
+  double usd;          /* of all its attempts */
+  uint64_t error;      /* what the last failure looked like */
   uint8_t state, failures, same;
   bool queued; /* in the retry queue, perhaps in vain */
 };
@@ -91,7 +106,9 @@ struct tr_query_stage {
   bool held;       /* was ready before a restart: wait for its workers */
   struct tr_task *retry_first, *retry_last;
   int64_t rows, bytes;
-  double seconds;
+  double seconds, core_seconds;    /* of done tasks */
+  int64_t rows_read;               /* input rows of done tasks */
+  double rows_in, rows_out;        /* of the whole stage, as scaling.c estimates them */
   int64_t *part_rows, *part_bytes; /* of all done tasks, per part */
 };
 
@@ -110,6 +127,9 @@ struct tr_query {
   int64_t created, started; /* wall */
   int64_t version;          /* grows with every change that a client may see */
   int64_t n_ready, n_leased;
+  double usd;                             /* of tasks that have ended; spend.h */
+  double usd_flight, flight_core_seconds; /* of running tasks, as of the last look */
+  int64_t gets, puts;                     /* requests to S3, estimated */
 };
 
 struct tr_worker {
@@ -118,11 +138,14 @@ struct tr_worker {
   int64_t seen, memory;
   int32_t cores, n_leases;
   bool drain;
+  bool start_paid;              /* its start is in the deployment's costs */
+  double usd_per_hour, start_s; /* prices.h; 0 when it is not on AWS */
 };
 
 struct tr_state_counters {
   int64_t queries_accepted, queries_done, queries_failed, queries_cancelled;
   int64_t tasks_done, tasks_failed, leases, leases_expired, leases_adopted, reloads;
+  double usd;
 };
 
 struct tr_state {
@@ -136,6 +159,7 @@ struct tr_state {
   int64_t epoch_room;                         /* reloads left before the base must be written again */
   int64_t grace_until;                        /* 0 = over */
   int64_t swept;                              /* when silent workers and old queries were looked for */
+  int64_t spent_at;                           /* when tr_spend_tick looked last */
   bool broken;                                /* memory ran out in the middle of a change */
   struct tr_state_counters counters;
 };
@@ -196,8 +220,12 @@ struct tr_segments {
   const int64_t *rows, *bytes; /* one per part of the stage */
   int32_t n;
 };
-void tr_task_done(struct tr_state *s, struct tr_task *t, int64_t attempt, int64_t rows, double seconds,
-                  const struct tr_segments *segments, struct tr_clock at);
+struct tr_task_result {
+  int64_t attempt, rows;
+  double seconds, core_seconds;
+  struct tr_segments segments;
+};
+void tr_task_done(struct tr_state *s, struct tr_task *t, const struct tr_task_result *result, struct tr_clock at);
 /* The object of a done task is gone: it runs again, and whoever reads it waits. */
 void tr_task_lost(struct tr_state *s, struct tr_task *t, struct tr_clock at);
 
@@ -214,6 +242,7 @@ struct tr_report {
   const char *class, *sealed, *text; /* of a failure */
   int32_t lost_stage, lost_task;     /* an input object that is gone; -1 = none */
   int64_t lost_attempt;
+  const struct tr_worker *by; /* NULL = nobody that is known */
 };
 /* False with a fault when a report names what cannot be; reports of queries that have ended are taken and ignored. */
 bool tr_report_check(const struct tr_state *s, const struct tr_deployment *d, const struct tr_report *r,

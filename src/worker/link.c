@@ -6,10 +6,11 @@
 
 #define API_VERSION "1"
 
-enum tr_status tr_link_open(const struct tr_worker_settings *settings, struct tr_link *out, struct tr_error *err) {
+enum tr_status tr_link_open(const struct tr_worker_settings *settings, struct tr_audit *audit, struct tr_link *out,
+                            struct tr_error *err) {
   struct tr_http_options options = {.ca_file = *settings->ca_file ? settings->ca_file : NULL};
   struct tr_url url;
-  *out = (struct tr_link){.settings = settings};
+  *out = (struct tr_link){.settings = settings, .audit = audit};
   TR_TRY(tr_url_parse(settings->scheduler, &url, err));
   if (strncmp(settings->scheduler, "http://", 7) == 0 && !tr_url_is_loopback(&url))
     return tr_fail(err, TR_EXC_VALUE, "TERALITY_SCHEDULER %s: without TLS only a loopback address is talked to",
@@ -51,6 +52,7 @@ enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const 
                                     .user_agent = "terality-worker"};
   *reply = NULL;
   *status = 0;
+  tr_audit_note(link->audit, request.method, path, body);
   enum tr_status st = tr_http_call(link->http, &request, ctx, &answer, err);
   enum tr_link_outcome outcome = TR_LINK_AGAIN;
   if (st == TR_OK) {

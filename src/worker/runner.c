@@ -203,10 +203,14 @@ static void print_head(const json_t *task, struct tr_text *out) {
     tr_text_add_format(out, ",\"%s\":%" PRId64, names[i], (int64_t)json_integer_value(json_object_get(task, names[i])));
 }
 
-/* The text of an error for those who have the key. */
+/* The text of an error for those who have the key. Without one it stays here: only the log has it. */
 static char *seal_error(const struct tr_runner *r, const struct tr_error *err) {
-  char *sealed = NULL;
-  if (r->has_key && tr_seal_bytes(err->text, strlen(err->text), &r->hooks, &sealed, NULL) != TR_OK) sealed = NULL;
+  char text[sizeof err->text + 100], *sealed = NULL;
+  /* Where the errno is our own way of saying what the text says, the system's words for it would only confuse. */
+  bool said = err->exc != TR_EXC_OS || !err->os_errno || err->os_errno == EAGAIN || err->os_errno == ESTALE;
+  snprintf(text, sizeof text, "%s%s%s", said ? "" : strerror(err->os_errno), said ? "" : ": ", err->text);
+  if (!r->has_key) fprintf(stderr, "terality-worker: %s\n", text);
+  else if (tr_seal_bytes(text, strlen(text), &r->hooks, &sealed, NULL) != TR_OK) sealed = NULL;
   return sealed;
 }
 

@@ -1,3 +1,4 @@
+#include "base/mem.h"
 #include "worker/worker.h"
 #include <errno.h>
 #include <getopt.h>
@@ -85,6 +86,8 @@ enum tr_status tr_worker_settings_read(int argc, char **argv, struct tr_worker_s
   TR_TRY(variable("TERALITY_STORE", true, out->store, sizeof out->store, err));
   TR_TRY(variable("TERALITY_CA_FILE", false, out->ca_file, sizeof out->ca_file, err));
   unsetenv("TERALITY_WORKER_TOKEN");
+  TR_TRY(tr_mem_check_environment(err));
+  TR_TRY(tr_pool_check_environment(err));
   size_t n = strlen(out->scheduler);
   while (n && out->scheduler[n - 1] == '/') out->scheduler[--n] = 0;
   bool plain = strncmp(out->scheduler, "http://", 7) == 0;

@@ -8,7 +8,15 @@
 #include <string.h>
 #include <time.h>
 
-enum { HELD = 2, POLL_MS = 20000, ANSWER_MS = 15000, FIRST_PAUSE_MS = 50, LAST_PAUSE_MS = 2000, PATIENCE_MS = 600000 };
+enum {
+  HELD = 2,
+  POLL_MS = 20000,
+  ANSWER_MS = 15000,
+  FIRST_PAUSE_MS = 50,
+  LAST_PAUSE_MS = 2000,
+  PATIENCE_MS = 600000,
+  AUDIT_MS = 5000
+};
 
 struct held {
   json_t *task;
@@ -19,6 +27,7 @@ struct worker {
   const struct tr_worker_settings *settings;
   struct tr_link link;
   struct tr_store *store;
+  struct tr_audit audit;
   struct tr_runner runner;
   pthread_t thread;
   pthread_mutex_t lock;
@@ -122,6 +131,7 @@ static void *run_tasks(void *arg) {
     pthread_mutex_unlock(&w->lock);
     int64_t begin = now_ms();
     char *report = tr_runner_run(&w->runner, &w->task_ctx, task);
+    if (tr_audit_due(&w->audit)) tr_audit_write(&w->audit, AUDIT_MS);
     if (w->settings->metrics) log_task(report, (double)(now_ms() - begin) / 1000);
     pthread_mutex_lock(&w->lock);
     w->running = false;
@@ -265,8 +275,10 @@ static enum tr_status talk(struct worker *w, struct tr_error *err) {
     tr_text_free(&c.body);
     renew_at = now_ms() + w->settings->renew_ms;
     if (outcome == TR_LINK_OK) {
+      bool idle = c.waits && !json_array_size(json_object_get(reply, "tasks"));
       take_reply(w, reply, c.n_reports);
       json_decref(reply);
+      if (idle && tr_audit_due(&w->audit)) tr_audit_write(&w->audit, AUDIT_MS); /* there is nothing to renew */
       failing_since = 0;
       pause = FIRST_PAUSE_MS;
       continue;
@@ -297,8 +309,9 @@ static enum tr_status begin(struct worker *w, struct tr_error *err) {
   tr_ctx_init(&w->task_ctx);
   tr_ctx_init(&w->poll_ctx);
   w->last_task = now_ms();
-  TR_TRY(tr_link_open(w->settings, &w->link, err));
   TR_TRY(tr_store_open(w->settings->store, NULL, 0, &w->store, err));
+  tr_audit_open(&w->audit, w->settings, w->store);
+  TR_TRY(tr_link_open(w->settings, &w->audit, &w->link, err));
   w->runner = (struct tr_runner){.link = &w->link, .store = w->store};
   atomic_store(&active, w);
   int rc = pthread_create(&w->thread, NULL, run_tasks, w);
@@ -310,8 +323,9 @@ static void end(struct worker *w) {
   forget_reports(w, w->n_reports);
   free(w->reports);
   tr_runner_close(&w->runner);
-  tr_store_unref(w->store);
   tr_link_close(&w->link);
+  tr_audit_close(&w->audit);
+  tr_store_unref(w->store);
 }
 
 enum tr_status tr_worker_run(const struct tr_worker_settings *settings, struct tr_error *err) {
@@ -330,6 +344,7 @@ enum tr_status tr_worker_run(const struct tr_worker_settings *settings, struct t
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
+    tr_audit_write(&w->audit, AUDIT_MS);
   }
   atomic_store(&active, NULL);
   end(w);

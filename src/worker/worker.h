@@ -8,10 +8,12 @@
  */
 #pragma once
 #include "base/pool.h"
+#include "base/text.h"
 #include "data/exec/task.h"
 #include "data/store/store.h"
 #include "net/crypto.h"
 #include "net/http.h"
+#include <pthread.h>
 
 struct tr_worker_settings {
   char scheduler[512]; /* URL without path */
@@ -29,9 +31,29 @@ struct tr_worker_settings {
 TR_MUST_USE enum tr_status tr_worker_settings_read(int argc, char **argv, struct tr_worker_settings *out,
                                                    struct tr_error *err);
 
+/* ---- audit.c: what was sent to the scheduler, for `terality audit` */
+struct tr_audit {
+  const struct tr_worker_settings *settings; /* borrowed */
+  struct tr_store *store;                    /* borrowed */
+  pthread_mutex_t lock;
+  /* Under the lock: lines that are not in the store yet, when and on which day the first of them came. */
+  struct tr_text lines;
+  int64_t first_ms;
+  char day[11];
+};
+void tr_audit_open(struct tr_audit *a, const struct tr_worker_settings *settings, struct tr_store *store);
+void tr_audit_close(struct tr_audit *a);
+/* Any thread. `body` may be NULL. */
+void tr_audit_note(struct tr_audit *a, const char *method, const char *path, const char *body);
+/* Whether there is enough to write, or it has waited long enough. */
+bool tr_audit_due(struct tr_audit *a);
+/* Writes what there is. A failure is told on stderr and the lines stay. */
+void tr_audit_write(struct tr_audit *a, int64_t within_ms);
+
 /* ---- link.c: calls of the scheduler */
 struct tr_link {
   struct tr_http *http;
+  struct tr_audit *audit;                    /* borrowed */
   const struct tr_worker_settings *settings; /* borrowed */
   char authorization[160];
 };
@@ -40,8 +62,8 @@ enum tr_link_outcome {
   TR_LINK_AGAIN,  /* no answer, or 5xx: the same call may be made again */
   TR_LINK_REFUSED /* the scheduler does not want this worker, or what it said */
 };
-TR_MUST_USE enum tr_status tr_link_open(const struct tr_worker_settings *settings, struct tr_link *out,
-                                        struct tr_error *err);
+TR_MUST_USE enum tr_status tr_link_open(const struct tr_worker_settings *settings, struct tr_audit *audit,
+                                        struct tr_link *out, struct tr_error *err);
 void tr_link_close(struct tr_link *link);
 /* `body` NULL = GET. Gives the reply's JSON. Cancelled by ctx: AGAIN. */
 enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const char *body, int64_t deadline_ms,

@@ -41,3 +41,13 @@ def test_an_announcement_is_one_line(mode: None, capsys: pytest.CaptureFixture[s
     said = capsys.readouterr().err.splitlines()
     assert "DataFrame.groupby served by pandas (by with an element of type Series" in said[0]
     assert all(line.startswith("terality: ") for line in said)
+
+
+@pytest.mark.parametrize("mode", ["native"], indirect=True)
+def test_an_announcement_names_the_users_line(mode: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """numpy and pandas pass ``np.subtract`` on to ``DataFrame.__sub__``."""
+    df = sales()[["year", "v"]]
+    np.subtract(df, df["v"])
+    said = capsys.readouterr().err.splitlines()
+    assert said
+    assert all(line.startswith("terality: test_announcements.py:") for line in said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,10 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import terality
 from pandas.testing import assert_frame_equal, assert_series_equal
 from terality import _engine
+
+from ..parity.programs import mode
 
 
 def table(n: int) -> pandas.DataFrame:
@@ -50,6 +54,31 @@ def test_truncated_parquet(tmp_path: Path) -> None:
             terality.execute(terality.read_parquet(path))
 
 
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (b'{"index_columns": [', json.JSONDecodeError),
+        (b"\xff\xfe", ValueError),
+        (b"3", ValueError),
+        (b"[]", ValueError),
+        (b'{"index_columns": 3, "columns": []}', ValueError),
+        (b'{"index_columns": [3], "columns": []}', ValueError),
+        (b'{"index_columns": [], "columns": [3]}', ValueError),
+        (b'{"index_columns": [], "columns": [{"field_name": "k"}]}', ValueError),
+        (b'{"index_columns": [], "columns": [], "column_indexes": ["k"]}', ValueError),
+        (b'{"index_columns": [{"kind": "range", "name": null}], "columns": []}', ValueError),
+        (b'{"index_columns": [{"kind": "range", "start": 0, "stop": 9, "step": 0}], "columns": []}', ValueError),
+        (b'{"index_columns": [{"kind": "range", "start": 0, "stop": "x", "step": 1}], "columns": []}', ValueError),
+    ],
+)
+def test_corrupt_pandas_metadata(text: bytes, error: type[Exception], tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    columns = pyarrow.table({"k": [1, 2]})
+    pyarrow.parquet.write_table(columns.replace_schema_metadata({b"pandas": text}), path)
+    with pytest.raises(error, match=r"x\.parquet.*pandas metadata"):
+        terality.read_parquet(path)
+
+
 def test_replaced_between_plan_and_read(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     table(1000).to_parquet(path)
@@ -68,10 +97,13 @@ def test_replaced_between_plan_and_read(tmp_path: Path) -> None:
 def test_writing_where_one_cannot(tmp_path: Path) -> None:
     df = terality.from_pandas(table(100))
     for target in (tmp_path / "no folder" / "x.parquet", tmp_path):
-        with pytest.raises(OSError):
-            df.to_parquet(target)
-        with pytest.raises(OSError):
-            df.to_csv(target)
+        for name in ("to_parquet", "to_csv"):
+            with pytest.raises(OSError) as ours:
+                getattr(df, name)(target)
+            with pytest.raises(OSError) as theirs, mode("off"):
+                getattr(table(100), name)(target)
+            assert type(ours.value) is type(theirs.value)
+            assert target == tmp_path or str(ours.value) == str(theirs.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,6 +138,18 @@ def test_over_budget() -> None:
     finally:
         _engine.set_memory_budget(before)
     assert len(df.sort_values("v").to_pandas()) == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MODE", "fast"), ("MEMORY_BUDGET", "8 gigs"), ("MEMORY_BUDGET", "-5"), ("THREADS", "0"), ("THREADS", "two")],
+)
+def test_wrong_environment(name: str, value: str) -> None:
+    environment = {**os.environ, f"TERALITY_{name}": value}
+    code = "import terality"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1].startswith(f"ValueError: TERALITY_{name}={value!r}: expected ")
 
 
 def test_interrupt_leaves_everything_usable() -> None:

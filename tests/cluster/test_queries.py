@@ -49,6 +49,8 @@ QUERIES = {
     "distinct": lambda a, b: a.drop_duplicates(["name", "k"]),
     "counts": lambda a, b: a["name"].value_counts(),
     "concat": lambda a, b: pd.concat([a, a[a.k > 10]], ignore_index=True),
+    "concat with itself": lambda a, b: pd.concat([a, a[::2], a.head(2), a.groupby("k").head(3)]),
+    "concat of exchanges": lambda a, b: pd.concat([a.groupby("k")[["x"]].sum(), b.groupby("k")[["y"]].sum()]),
     "slice": lambda a, b: a[a.k > 3].iloc[100:250:3],
     "last rows": lambda a, b: a[a.k > 3].tail(7),
     "pipeline": lambda a, b: (

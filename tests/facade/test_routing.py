@@ -226,6 +226,14 @@ def test_unmodified_script(tmp_path: Path) -> None:
     assert run_python("-m", "terality", str(script), "x", "-y") == "Method ['x', '-y'] __main__\n"
 
 
+def test_script_that_is_not_there(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "terality", str(tmp_path / "absent.py")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.count("\n") == 1
+    assert "absent.py" in ran.stderr
+
+
 def test_unknown_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="expected one of off, auto, native, strict"):
         terality.options.mode = "fast"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas
 import pytest
+import terality
 
 from .columns import EVERY, frame
 from .compare import Tolerance
-from .programs import disagreements
+from .programs import disagreements, mode
 
 SCALARS = ("0", "2", "-3", "2.5", "True", "'a'", "nan", "None", "2**40", "300", "np.int8(5)", "np.float32(0.1)",
            "np.float64(0.1)", "np.uint64(7)", "pd.Timestamp('2013-02-27')", "pd.Timedelta('1h')",
@@ -138,3 +141,39 @@ def test_a_zero_makes_its_block_float() -> None:
     ]
     found = disagreements({"df": frame}, *sources)
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("categories", "values"),
+    [
+        (["b", "a", "c", ""], ("'a'", "''", "'nowhere'", "3", "nan", "np.str_('a')")),
+        ([3, 0, -1], ("3", "0", "7", "3.0", "True", "'a'", "2**62", "2**70")),
+        ([0.5, -0.0, 2.0], ("0.5", "0.0", "-0.0", "2", "nan", "inf", "False")),
+        ([], ("'a'", "1")),
+    ],
+)
+def test_one_value_of_a_category(categories: list[object], values: tuple[str, ...]) -> None:
+    for codes in ([0, -1, 2, 1, 2, 0], [-1, -1], []):
+        codes = [code if code < len(categories) else -1 for code in codes]
+        for ordered in (False, True):
+            column = pandas.Categorical.from_codes(codes, categories=categories, ordered=ordered)
+            df = pandas.DataFrame({"c": column, "v": np.arange(len(codes))})
+            sources = [f"df['c'] {op} {value}" for op in ("==", "!=", "<") for value in values]
+            sources += [f"{value} == df['c']" for value in values]
+            sources += [f"df[df['c'] {op} {value}]" for op in ("==", "!=") for value in values]
+            sources += [f"df[['c']] == {values[0]}", f"df['c'].eq({values[0]})", f"df[['c']] < {values[0]}"]
+            found = disagreements({"df": df}, *sources)
+            assert not found, "\n".join(found)
+
+
+def test_one_value_of_a_category_is_native(tmp_path: Path) -> None:
+    """Also over a Parquet file of several row groups, whose statistics are of the text."""
+    path = tmp_path / "x.parquet"
+    df = pandas.DataFrame({"c": pandas.Categorical(np.repeat(["b", "a", "c"], 40)), "v": np.arange(120)})
+    df.to_parquet(path, row_group_size=25)
+    for value in ("a", "c", "nowhere"):
+        with mode("strict"):
+            opened = terality.read_parquet(path)
+            ours = terality.to_pandas(opened[opened["c"] == value]), terality.to_pandas(opened[opened["c"] != value])
+        pandas.testing.assert_frame_equal(ours[0], df[df["c"] == value])
+        pandas.testing.assert_frame_equal(ours[1], df[df["c"] != value])

@@ -52,8 +52,8 @@ class Api:
         at = urlsplit(self.url)
         if at.scheme == "https":
             context = ssl.create_default_context(cafile=self.cafile)
-            return http.client.HTTPSConnection(at.hostname, at.port, timeout=40, context=context)
-        return http.client.HTTPConnection(at.hostname, at.port, timeout=40)
+            return http.client.HTTPSConnection(at.hostname, at.port, timeout=120, context=context)
+        return http.client.HTTPConnection(at.hostname, at.port, timeout=120)
 
     def raw(self, method: str, target: str, body: bytes | None = None, headers: dict | None = None):
         """Send as it is; give (status, headers, body)."""
@@ -112,14 +112,14 @@ class Scheduler:
         self.url = ""
         self.port = 0
 
-    def start(self) -> Scheduler:
+    def start(self, **environment: str) -> Scheduler:
         command = [str(daemons.path("terality-scheduler")), "--data", str(self.folder), "--die-with-parent"]
         command += ["--listen", f"127.0.0.1:{self.port}", *self.arguments]
         # What a sanitizer says at the end (leaks too) is the exit status.
         settings = {"TERALITY_ADMIN_KEY": ADMIN, "ASAN_OPTIONS": "detect_leaks=1:exitcode=66"}
         self.log = (self.folder.parent / f"{self.folder.name}.log").open("ab")
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **settings}
+            command, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **settings, **environment}
         )
         line = self.process.stdout.readline().decode()
         found = re.search(r"(https?://\S+):(\d+)$", line.strip())
@@ -137,7 +137,7 @@ class Scheduler:
         if process is None:
             return
         process.send_signal(signal.SIGTERM)
-        status = process.wait(30)
+        status = process.wait(120)
         process.stdout.close()
         assert status == 0, f"ended with {status}: {self.said()}"
 
@@ -197,7 +197,7 @@ def report_of(task: dict, rows: int = 10) -> dict:
     }
 
 
-def wait_for(condition, seconds: float = 20.0):
+def wait_for(condition, seconds: float = 120.0):
     """Give what the condition gives, once it is true."""
     end = time.monotonic() + seconds
     while not (value := condition()):

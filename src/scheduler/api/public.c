@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "scheduler/api/api_int.h"
 #include "scheduler/api/openapi.h"
+#include "scheduler/spend.h"
 #include <string.h>
 
 bool tr_api_health(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
@@ -19,17 +20,23 @@ static void metric(struct tr_text *out, const char *name, const char *type, cons
                      name, (long long)value);
 }
 
+static void metric_usd(struct tr_text *out, const char *name, const char *type, const char *help, double value) {
+  tr_text_add_format(out, "# HELP terality_%s %s\n# TYPE terality_%s %s\nterality_%s %.6f\n", name, help, name, type,
+                     name, value);
+}
+
 bool tr_api_metrics(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
   const struct tr_state_counters *c = &s->counters;
   struct tr_text *out = &call->reply;
   int64_t workers = 0, ready = 0, leased = 0;
   size_t i = 0;
-  (void)at;
+  double hour = 0;
   (void)last;
   for (const struct tr_deployment *d; (d = tr_name_map_next(&s->deployments, &i));) {
     workers += (int64_t)d->workers.n;
     ready += d->n_ready;
     leased += d->n_leased;
+    hour += tr_spend_hour(d, at);
   }
   metric(out, "queries_accepted_total", "counter", "Queries accepted.", c->queries_accepted);
   metric(out, "queries_done_total", "counter", "Queries that ended well.", c->queries_done);
@@ -45,6 +52,8 @@ bool tr_api_metrics(struct tr_state *s, struct tr_api_call *call, struct tr_cloc
   metric(out, "leases_adopted_total", "counter", "Leases that workers took up again.", c->leases_adopted);
   metric(out, "database_reloads_total", "counter", "Times the database refused a write.", c->reloads);
   metric(out, "workers", "gauge", "Workers heard of in the last minute.", workers);
+  metric_usd(out, "cost_usd_total", "counter", "What tasks have cost on AWS, estimated.", c->usd);
+  metric_usd(out, "spend_usd_last_hour", "gauge", "What workers on AWS have cost in an hour, estimated.", hour);
   metric(out, "memory_bytes", "gauge", "Memory of the scheduler's own structures.", (int64_t)tr_mem_used());
   call->type = "text/plain; version=0.0.4";
   return tr_api_answer(call, 200);

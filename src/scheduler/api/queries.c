@@ -103,6 +103,12 @@ bool tr_api_queries_add(struct tr_state *s, struct tr_api_call *call, struct tr_
   return tr_api_answer(call, 201);
 }
 
+/* Of a running query memory knows; the database when it has ended. */
+static double cost_of(const struct tr_state *s, struct tr_journal_row *row) {
+  const struct tr_query *q = tr_name_map_get(&s->queries, tr_row_text(row, 0));
+  return q ? q->usd + q->usd_flight : tr_row_double(row, 6);
+}
+
 bool tr_api_queries_list(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
   const char *comma = "";
   (void)at;
@@ -114,9 +120,10 @@ bool tr_api_queries_list(struct tr_state *s, struct tr_api_call *call, struct tr
   for (; tr_journal_next(row); comma = ",")
     tr_text_add_format(&call->reply,
                        "%s{\"query\":\"%s\",\"deployment\":\"%s\",\"state\":\"%s\",\"created\":%lld,\"started\":%lld,"
-                       "\"finished\":%lld}",
+                       "\"finished\":%lld,\"cost_usd\":%.6f}",
                        comma, tr_row_text(row, 0), tr_row_text(row, 1), tr_row_text(row, 2),
-                       (long long)tr_row_int(row, 3), (long long)tr_row_int(row, 4), (long long)tr_row_int(row, 5));
+                       (long long)tr_row_int(row, 3), (long long)tr_row_int(row, 4), (long long)tr_row_int(row, 5),
+                       cost_of(s, row));
   tr_text_add_str(&call->reply, "]}");
   return tr_api_answer(call, 200);
 }

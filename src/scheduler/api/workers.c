@@ -1,6 +1,7 @@
 /* Leases and reports, workers, capacity. */
 #include "base/arena.h"
 #include "scheduler/api/api_int.h"
+#include "scheduler/spend.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -148,7 +149,10 @@ static bool apply(struct tr_state *s, struct tr_deployment *d, struct tr_worker 
   struct tr_api_lease *in = &call->lease;
   for (int i = 0; i < in->n_reports; i++)
     if (!tr_report_check(s, d, &in->reports[i], &call->fault)) return false;
-  for (int i = 0; i < in->n_reports; i++) tr_report_apply(s, &in->reports[i], at);
+  for (int i = 0; i < in->n_reports; i++) {
+    in->reports[i].by = w;
+    tr_report_apply(s, &in->reports[i], at);
+  }
   for (int i = 0; i < in->n_running; i++) {
     if (tr_lease_renew(s, w, in->running[i], at)) continue;
     if (in->stop.length) tr_text_add_char(&in->stop, ',');
@@ -233,7 +237,6 @@ bool tr_api_workers_drain(struct tr_state *s, struct tr_api_call *call, struct t
 bool tr_api_capacity(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
   size_t i = 0;
   int64_t busy = 0, draining = 0;
-  (void)at;
   (void)last;
   struct tr_deployment *d = named_deployment(s, call);
   if (!d) return tr_api_refuse(call);
@@ -243,8 +246,9 @@ bool tr_api_capacity(struct tr_state *s, struct tr_api_call *call, struct tr_clo
   }
   tr_text_add_format(&call->reply,
                      "{\"deployment\":\"%s\",\"workers\":{\"wanted\":%lld,\"registered\":%zu,\"busy\":%lld,"
-                     "\"draining\":%lld},\"tasks\":{\"ready\":%lld,\"running\":%lld,\"left\":%lld}}",
+                     "\"draining\":%lld},\"tasks\":{\"ready\":%lld,\"running\":%lld,\"left\":%lld},"
+                     "\"cost\":{\"usd_last_hour\":%.6f}}",
                      d->id, (long long)tr_workers_wanted(s, d), d->workers.n, (long long)busy, (long long)draining,
-                     (long long)d->n_ready, (long long)d->n_leased, (long long)d->n_left);
+                     (long long)d->n_ready, (long long)d->n_leased, (long long)d->n_left, tr_spend_hour(d, at));
   return tr_api_answer(call, 200);
 }

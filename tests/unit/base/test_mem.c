@@ -126,6 +126,7 @@ static void peak_is_a_high_water_mark(void **state) {
 
 static void budget_from_environment(void **state) {
   (void)state;
+  struct tr_error err;
   static const struct {
     const char *text;
     size_t bytes;
@@ -135,21 +136,28 @@ static void budget_from_environment(void **state) {
                {"0.25G", 256 * MIB},
                {"64k", 65536},
                {"1T", MIB * MIB},
+               {"5GB", 5120 * MIB},
+               {"3mib", 3 * MIB},
                {"7.", 7}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     setenv("TERALITY_MEMORY_BUDGET", cases[i].text, 1);
     tr_mem_set_budget(0);
     assert_int_equal(tr_mem_budget(), cases[i].bytes);
+    assert_int_equal(tr_mem_check_environment(&err), TR_OK);
   }
   unsetenv("TERALITY_MEMORY_BUDGET");
   tr_mem_set_budget(0);
   size_t usual = tr_mem_budget();
   assert_true(usual > 16 * MIB);
-  static const char *const wrong[] = {"", "abc", "-5", "12Q", "5GB", "G", "1e9", "99999999999999T"};
+  static const char *const wrong[] = {"", "abc", "-5", "12Q", "5GX", "5Gi", "B", "G", "1e9", "99999999999999T"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     setenv("TERALITY_MEMORY_BUDGET", wrong[i], 1);
     tr_mem_set_budget(0);
     assert_int_equal(tr_mem_budget(), usual);
+    if (!*wrong[i]) continue; /* as good as not set */
+    assert_int_equal(tr_mem_check_environment(&err), TR_ERROR);
+    assert_int_equal(err.exc, TR_EXC_VALUE);
+    assert_non_null(strstr(err.text, "TERALITY_MEMORY_BUDGET='"));
   }
   unsetenv("TERALITY_MEMORY_BUDGET");
 }
@@ -237,7 +245,7 @@ static void child_can_allocate_after_fork(void **state) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-      alarm(20);
+      alarm(120);
       void *p;
       if (tr_mem_alloc(MIB, &p, NULL) != TR_OK) _exit(1);
       tr_mem_free(p, MIB);

@@ -242,7 +242,7 @@ static void child_has_a_pool(void **state) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-      alarm(20);
+      alarm(120);
       _exit(use_pool(NULL) ? 1 : 0);
     }
     int status;
@@ -258,7 +258,7 @@ static enum tr_status fork_inside(void *arg, int thread, int64_t begin, int64_t 
   if (begin != 3) return doze(arg, thread, begin, end, err);
   pid_t child = fork();
   if (child == 0) {
-    alarm(20);
+    alarm(120);
     _exit(use_pool(NULL) ? 1 : 0);
   }
   int status = 1;
@@ -295,6 +295,7 @@ static void helpers_take_no_signals(void **state) {
 static void defaults(void **state) {
   (void)state;
   struct tr_ctx ctx;
+  struct tr_error err;
   setenv("TERALITY_THREADS", "3", 1);
   tr_ctx_init(&ctx);
   assert_int_equal(ctx.threads, 3);
@@ -303,6 +304,9 @@ static void defaults(void **state) {
     setenv("TERALITY_THREADS", wrong[i], 1);
     tr_ctx_init(&ctx);
     assert_int_equal(ctx.threads, tr_pool_cores());
+    const bool fine = !*wrong[i] || strcmp(wrong[i], "1000") == 0; /* not set; all there are */
+    assert_int_equal(tr_pool_check_environment(&err), fine ? TR_OK : TR_ERROR);
+    assert_true(fine || strstr(err.text, "TERALITY_THREADS='"));
   }
   unsetenv("TERALITY_THREADS");
   assert_int_equal(tr_grain(&ctx), TR_MORSEL_ROWS);

@@ -54,8 +54,10 @@ static bool reply(struct connection *c, int status, const char *extra, const cha
   return give(c, head, (size_t)h) && give(c, body, n);
 }
 
+/* Shorter when the client goes away. */
 static void pause_ms(struct connection *c, int ms) {
-  for (int i = 0; i < ms && !c->peer->stopping; i += 5) usleep(5000);
+  struct pollfd gone = {.fd = c->fd, .events = POLLRDHUP};
+  for (int i = 0; i < ms && !c->peer->stopping && poll(&gone, 1, 5) == 0; i += 5) continue;
 }
 
 static bool bytes_reply(struct connection *c, size_t n) {
@@ -73,9 +75,15 @@ static bool answer(struct connection *c, size_t head, size_t body) {
   int n = 0;
   path[strcspn(path, "?")] = 0;
   if (!ok || strcmp(path, "/drop") == 0) return false;
-  if (strcmp(method, "HEAD") == 0) return give(c, "HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n", 39);
+  if (strcmp(method, "HEAD") == 0 && strcmp(path, "/headless") != 0)
+    return give(c, "HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n", 39);
   if (strncmp(path, "/echo", 5) == 0) return reply(c, 200, "", c->in, head + body);
   if (sscanf(path, "/bytes/%d", &n) == 1) return bytes_reply(c, (size_t)n);
+  if (sscanf(path, "/held/%d", &n) == 1) {
+    for (c->peer->held++; c->peer->holding && !c->peer->stopping;) usleep(5000);
+    c->peer->held--;
+    return bytes_reply(c, (size_t)n);
+  }
   if (sscanf(path, "/status/%d", &n) == 1) return reply(c, n, "", "refused", n >= 400 ? 7 : 0);
   if (sscanf(path, "/late/%d", &n) == 1) {
     pause_ms(c, n);
@@ -83,6 +91,7 @@ static bool answer(struct connection *c, size_t head, size_t body) {
   }
   if (strcmp(path, "/short") == 0)
     return give(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789", 50) && false;
+  if (strcmp(path, "/headless") == 0) return give(c, "HTTP/1.1 200 OK\r\nServer: me\r\nETag: \"a\"\r\n", 39) && false;
   if (strcmp(path, "/stall") == 0) {
     give(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789", 50);
     pause_ms(c, 20000);

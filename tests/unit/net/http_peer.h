@@ -3,7 +3,9 @@
  *   /bytes/N       N bytes 0, 1, … 250, 0, …
  *   /status/N      an empty reply with that status (a 4xx has the body "refused")
  *   /drop          ends the connection without a word     /short      promises 100 bytes and sends 10
+ *   /headless      ends the connection within the headers
  *   /stall         sends half and then nothing            /late/MS    answers after MS milliseconds
+ *   /held/N        as /bytes/N, once `holding` is false
  *   /moved         302 to /echo                           /chunked    "hello world" in chunks
  */
 #pragma once
@@ -15,8 +17,8 @@ struct http_peer {
   void *tls;                     /* SSL_CTX, NULL = plain */
   _Atomic int connections;       /* accepted so far */
   _Atomic int requests, running; /* connection threads alive */
-  _Atomic int most_at_once, at_once;
-  _Atomic bool stopping;
+  _Atomic int most_at_once, at_once, held;
+  _Atomic bool stopping, holding;
   char certificate[200]; /* PEM file of a TLS peer, made for 127.0.0.1 */
   unsigned long thread;
 };

@@ -3,6 +3,7 @@
 #include "http_peer.h"
 #include "net/http.h"
 #include <cmocka.h>
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -145,6 +146,8 @@ static void faults(void **state) {
       {"/bytes/5000", {.max_bytes = 4999}, TR_HTTP_FAULT_TOO_LARGE},
       {"/drop", {0}, TR_HTTP_FAULT_BROKEN},
       {"/short", {0}, TR_HTTP_FAULT_BROKEN},
+      {"/headless", {0}, TR_HTTP_FAULT_BROKEN},
+      {"/headless", {.method = "HEAD"}, TR_HTTP_FAULT_BROKEN},
       {"/late/3000", {.deadline_ms = 80}, TR_HTTP_FAULT_DEADLINE},
       {"/stall", {.deadline_ms = 150}, TR_HTTP_FAULT_DEADLINE},
   };
@@ -352,24 +355,69 @@ static void submit_from_callback(void **state) {
   assert_int_equal(m.good, 1);
 }
 
+/* Fork takes the locks of glibc's allocator, so a child may allocate. gcc 12's ASan does not hold those of its own: a
+ * child made while another thread of ours, be it the peer's, is in the middle of malloc waits forever. There the peer
+ * holds its answers back and we fork when every other thread has been seen asleep. */
+#ifdef __SANITIZE_ADDRESS__
+enum { HELD = 1 };
+#else
+enum { HELD = 0 };
+#endif
+
+static bool asleep(const char *task) {
+  char path[300], text[300] = "";
+  snprintf(path, sizeof path, "/proc/self/task/%s/stat", task);
+  FILE *f = fopen(path, "r");
+  if (!f) return true; /* it has ended */
+  size_t n = fread(text, 1, sizeof text - 1, f);
+  fclose(f);
+  const char *name_end = n ? strrchr(text, ')') : NULL;
+  return !name_end || strncmp(name_end, ") S", 3) == 0;
+}
+
+static void wait_until_others_sleep(void) {
+  char me[20];
+  snprintf(me, sizeof me, "%d", (int)gettid());
+  while (peer.held < 50 || peer.at_once > 50) usleep(1000);
+  DIR *tasks = opendir("/proc/self/task");
+  assert_non_null(tasks);
+  for (struct dirent *entry; (entry = readdir(tasks));)
+    while (entry->d_name[0] != '.' && strcmp(entry->d_name, me) != 0 && !asleep(entry->d_name)) usleep(100);
+  closedir(tasks);
+}
+
+static int child_of_busy(int begin) {
+  char byte;
+  struct tr_http_reply reply;
+  if (read(begin, &byte, 1) != 0) return 2; /* the parent closes it: no child connects before all are made */
+  enum tr_status st = call((struct tr_http_request){.url = at("/bytes/70")}, &reply, NULL);
+  return st == TR_OK && reply.body_bytes == 70 && reply.new_connection ? 0 : 1;
+}
+
 static void fork_while_busy(void **state) {
   (void)state;
   struct many m = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .left = 50};
   static struct one ones[50];
+  peer.holding = HELD;
   for (int i = 0; i < 50; i++) {
     ones[i] = (struct one){&m, 300000};
-    const struct tr_http_request r = {.method = "GET", .url = at("/bytes/300000")};
+    const struct tr_http_request r = {.method = "GET", .url = at("/held/300000")};
     assert_int_equal(tr_http_submit(client, &r, one_done, &ones[i], NULL, NULL), TR_OK);
   }
+  if (HELD) wait_until_others_sleep();
   pid_t children[4];
+  int begin[2];
+  assert_int_equal(pipe(begin), 0);
   for (int k = 0; k < 4; k++) {
     children[k] = fork();
     if (children[k]) continue;
-    alarm(20);
-    struct tr_http_reply reply;
-    enum tr_status st = call((struct tr_http_request){.url = at("/bytes/70")}, &reply, NULL);
-    _exit(st == TR_OK && reply.body_bytes == 70 && reply.new_connection ? 0 : 1);
+    alarm(120);
+    close(begin[1]);
+    _exit(child_of_busy(begin[0]));
   }
+  close(begin[0]);
+  close(begin[1]);
+  peer.holding = false;
   wait_for(&m);
   assert_int_equal(m.good, 50);
   for (int k = 0; k < 4; k++) {

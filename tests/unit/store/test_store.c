@@ -333,7 +333,7 @@ static void after_fork(void **state) {
   if (child == 0) {
     char text[5];
     const struct tr_range r = {0, 5, text};
-    alarm(20);
+    alarm(120);
     _exit(tr_store_read(store, "a/b/c.txt", NULL, &r, 1, NULL, &err) == TR_OK && !memcmp(text, "other", 5) ? 0 : 1);
   }
   int status = -1;

@@ -3,12 +3,15 @@
  * memory is left behind. What tasks compute is compared with pandas by the parity tests' "in stages". */
 #include "../plan_seal/toy_crypto.h"
 #include "base/mem.h"
+#include "data/exec/bucket.h"
 #include "data/exec/exec.h"
 #include "data/exec/task.h"
 #include <cmocka.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ---- a bucket in memory */
 enum { MOST = 400 };
@@ -88,7 +91,8 @@ done:
   return st;
 }
 
-static const struct tr_task_env env = {
+static const struct tr_bucket in_memory = {NULL, get, read_range, put};
+static struct tr_task_env env = {
     .ctx = &ctx, .bucket = {NULL, get, read_range, put}, .sources = {NULL, read_source}, .compress = true};
 
 static const char *const text =
@@ -136,6 +140,8 @@ static int empty_bucket(void **state) {
   return 0;
 }
 
+static char query[20] = "q1";
+
 static json_t *task_of(int stage, int task, int attempt) {
   const struct tr_stage *s = &stages.stages[stage];
   char *fragment;
@@ -144,7 +150,7 @@ static json_t *task_of(int stage, int task, int attempt) {
   for (int i = s->first_piece[task]; i < s->first_piece[task + 1]; i++)
     json_array_append_new(pieces,
                           json_pack("{s:i,s:i,s:i}", "source", 0, "from", s->pieces[i].from, "to", s->pieces[i].to));
-  json_t *o = json_pack("{s:s,s:i,s:i,s:i,s:o,s:o}", "query", "q1", "stage", stage, "task", task, "attempt", attempt,
+  json_t *o = json_pack("{s:s,s:i,s:i,s:i,s:o,s:o}", "query", query, "stage", stage, "task", task, "attempt", attempt,
                         "fragment", json_loads(fragment, 0, NULL), "pieces", pieces);
   free(fragment);
   return o;
@@ -181,7 +187,7 @@ static void check_result(void) {
   static const int64_t want_keys[] = {1, 2, 3}, want_sums[] = {100101, 10010, 1000};
   struct tr_frame *f;
   struct tr_error err = {0};
-  enum tr_status st = tr_task_read_result(&env, "q1", stages.n - 1, stages.stages[stages.n - 1].n_tasks, &f, &err);
+  enum tr_status st = tr_task_read_result(&env, query, stages.n - 1, stages.stages[stages.n - 1].n_tasks, &f, &err);
   if (st != TR_OK) fail_msg("%s", err.text);
   assert_int_equal(f->n_rows, 3);
   assert_memory_equal(tr_array_data(f->cols[0]), want_keys, sizeof want_keys);
@@ -282,10 +288,90 @@ static void test_no_memory(void **state) {
   }
 }
 
+/* ---- sixteen attempts of one task at once, over a real store */
+enum { ATTEMPTS = 16, ROUNDS = 200 };
+struct attempt {
+  pthread_t thread;
+  pthread_barrier_t *begin;
+  json_t *task;
+  struct tr_ctx ctx;
+  enum tr_status status;
+  bool won;
+};
+
+static void *run_attempt(void *arg) {
+  struct attempt *a = arg;
+  struct tr_task_env mine = env;
+  struct tr_error err;
+  char *report = NULL;
+  mine.ctx = &a->ctx;
+  pthread_barrier_wait(a->begin);
+  a->status = tr_task_run(&mine, plan, a->task, &report, &err);
+  a->won = report && strstr(report, "\"won\":true");
+  free(report);
+  return NULL;
+}
+
+static void race(int stage, int task) {
+  struct attempt attempts[ATTEMPTS];
+  pthread_barrier_t begin;
+  int winners = 0;
+  pthread_barrier_init(&begin, NULL, ATTEMPTS);
+  for (int i = 0; i < ATTEMPTS; i++) {
+    attempts[i] = (struct attempt){.begin = &begin, .task = task_of(stage, task, i)};
+    tr_ctx_init(&attempts[i].ctx);
+    attempts[i].ctx.threads = 1;
+    assert_int_equal(pthread_create(&attempts[i].thread, NULL, run_attempt, &attempts[i]), 0);
+  }
+  for (int i = 0; i < ATTEMPTS; i++) {
+    pthread_join(attempts[i].thread, NULL);
+    json_decref(attempts[i].task);
+    assert_int_equal(attempts[i].status, TR_OK);
+    winners += attempts[i].won;
+  }
+  pthread_barrier_destroy(&begin);
+  assert_int_equal(winners, 1);
+}
+
+static void race_over(const char *url) {
+  struct tr_error err = {0};
+  struct tr_store *store;
+  int n_tasks = 0, done = 0;
+  for (int s = 0; s < stages.n; s++) n_tasks += stages.stages[s].n_tasks;
+  assert_int_equal(tr_store_open(url, NULL, 0, &store, &err), TR_OK);
+  struct tr_bucket_store bucket = {store, NULL};
+  env.bucket = tr_bucket_of_store(&bucket);
+  for (int round = 0; round < ROUNDS; round++, done = 0) {
+    snprintf(query, sizeof query, "q%d", round);
+    for (int s = 0; s < stages.n; s++)
+      for (int t = 0; t < stages.stages[s].n_tasks; t++) {
+        bool won = true;
+        if (done++ == round % n_tasks) race(s, t);
+        else assert_int_equal(run(s, t, 0, &won, &err), TR_OK);
+        assert_true(won);
+      }
+    check_result();
+  }
+  strcpy(query, "q1");
+  env.bucket = in_memory;
+  tr_store_unref(store);
+}
+
+static void test_race(void **state) {
+  char folder[] = "/tmp/terality-race.XXXXXX", command[60];
+  (void)state;
+  race_over("memory://");
+  assert_non_null(mkdtemp(folder));
+  race_over(folder);
+  snprintf(command, sizeof command, "rm -r %s", folder);
+  assert_int_equal(system(command), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_once, empty_bucket),
                                      cmocka_unit_test_teardown(test_many_attempts, empty_bucket),
                                      cmocka_unit_test_teardown(test_lost_answer, empty_bucket),
+                                     cmocka_unit_test(test_race),
                                      cmocka_unit_test_teardown(test_commit_fails, empty_bucket),
                                      cmocka_unit_test_teardown(test_damage, empty_bucket),
                                      cmocka_unit_test_teardown(test_malformed, empty_bucket),

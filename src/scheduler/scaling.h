@@ -1,0 +1,28 @@
+/* From the scheduler's state to the view that scale/scale.h decides on.
+ *
+ * Work left is counted in core-seconds: per stage, what a row took in those of its tasks that are done, times the rows
+ * that are left. Before any is done a row is taken to cost what rows of this deployment's tasks cost lately, or a
+ * microsecond: a core that reads 100-byte rows from S3 at 75 MB/s needs 1.3. Rows of stages whose inputs are not there
+ * yet are extrapolated from what their producers have written so far.
+ */
+#pragma once
+#include "scheduler/scale/scale.h"
+#include "scheduler/state.h"
+
+/* What the deployment's record on AWS says and what the launchers know. Of each kind everything but running, busy and
+ * draining (tr_price_kind in prices.h has all that is the same for everybody). */
+struct tr_scaling_settings {
+  double target_s;                    /* 0 = the scheduler's own */
+  int32_t max_workers;                /* 0 = none */
+  double usd_per_query, usd_per_hour; /* 0 = no cap */
+  bool stop;
+  int32_t n_kinds;
+  struct tr_scale_kind kinds[TR_SCALE_KINDS];
+};
+
+void tr_scaling_view(const struct tr_state *s, struct tr_deployment *d, const struct tr_scaling_settings *settings,
+                     struct tr_clock at, struct tr_scale_view *view);
+/* Core-seconds that a query still needs. */
+double tr_scaling_left(struct tr_query *q);
+/* Input rows of a task, as far as they are known. */
+int64_t tr_scaling_rows_of(const struct tr_query_stage *stage, int32_t task);
