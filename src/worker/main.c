@@ -21,7 +21,8 @@ int main(int argc, char **argv) {
   pthread_t thread;
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
-  if (tr_worker_settings_read(argc, argv, &settings, &err) != TR_OK) {
+  const char *lambda = tr_lambda_api();
+  if (!lambda && tr_worker_settings_read(argc, argv, &settings, &err) != TR_OK) {
     fprintf(stderr, "terality-worker: %s\n", err.text);
     return 2;
   }
@@ -32,6 +33,7 @@ int main(int argc, char **argv) {
   sigaddset(&stops, SIGINT);
   pthread_sigmask(SIG_BLOCK, &stops, NULL);
   if (pthread_create(&thread, NULL, wait_for_signals, &stops)) return 1;
+  if (lambda) return tr_lambda_run(lambda);
   fprintf(stderr, "terality-worker: %s works for %s\n", settings.name, settings.scheduler);
   if (tr_worker_run(&settings, &err) == TR_OK) return 0;
   fprintf(stderr, "terality-worker: %s\n", err.text);

@@ -14,26 +14,42 @@
 #include "net/http.h"
 
 struct tr_worker_settings {
-  char scheduler[512]; /* URL without path */
-  char token[128];
+  char scheduler[512];             /* URL without path */
+  char token[512];                 /* of the deployment; "" = the worker proves who it is */
+  char deployment[65], region[33]; /* may be "" */
+  char instance[201];              /* what the platform calls this worker; "" = nothing */
   char store[1024];
   char ca_file[512]; /* "" = the system's */
   char name[65], kind[33];
-  int64_t renew_ms; /* between two calls while a task runs; 2,000 */
-  int64_t idle_ms;  /* ends after so long without a task; 0 = never */
+  int64_t renew_ms;    /* between two calls while a task runs; 2,000 */
+  int64_t idle_ms;     /* a shift ends after so long without a task; 0 = never */
+  int64_t patience_ms; /* a shift ends when the scheduler does not answer for so long */
   bool die_with_parent;
   bool metrics; /* a line per task on stdout */
 };
 
+/* Where settings are looked up by name. */
+struct tr_worker_lookup {
+  const char *(*value)(const void *arg, const char *name);
+  const void *arg;
+  const char *where; /* for error texts: " in /etc/…" or "" */
+  bool tokens;       /* a token may stand there */
+};
+
 /* From the environment and arguments. TR_EXC_VALUE naming what is missing or wrong. */
 TR_MUST_USE enum tr_status tr_worker_settings_read(int argc, char **argv, struct tr_worker_settings *out,
+                                                   struct tr_error *err);
+/* From the environment of a Lambda function, which has no arguments. */
+TR_MUST_USE enum tr_status tr_worker_settings_lambda(struct tr_worker_settings *out, struct tr_error *err);
+/* The settings that have names in `from`, over what `out` says. */
+TR_MUST_USE enum tr_status tr_worker_settings_take(const struct tr_worker_lookup *from, struct tr_worker_settings *out,
                                                    struct tr_error *err);
 
 /* ---- link.c: calls of the scheduler */
 struct tr_link {
   struct tr_http *http;
   const struct tr_worker_settings *settings; /* borrowed */
-  char authorization[160];
+  char authorization[600];
 };
 enum tr_link_outcome {
   TR_LINK_OK,
@@ -74,7 +90,39 @@ void tr_runner_close(struct tr_runner *r);
 char *tr_runner_run(struct tr_runner *r, struct tr_ctx *ctx, const json_t *task);
 
 /* ---- talker.c */
-/* Runs until told to end (by the scheduler, tr_worker_drain or idleness). Once in a process. */
+struct tr_worker;
+
+/* From the start of work until the worker is idle, told to end, or out of time. The scheduler knows each by its name.
+ */
+struct tr_worker_shift {
+  char name[65];
+  char instance[201]; /* what the platform calls it; "" = nothing */
+  /* When it must be over, by both clocks: a machine that was frozen may have lost time in the one, and the other may
+   * be set. The earlier counts. 0 = never. */
+  int64_t wall_ms, steady_ms;
+  /* What came of it. */
+  int64_t n_tasks;
+  const char *end; /* "idle", "drained", "deadline" */
+};
+/* A shift that must be over in `total_ms`. */
+void tr_worker_shift_limit(struct tr_worker_shift *shift, int64_t total_ms);
+
+/* Opens store and link and starts the thread that runs tasks. One per process. `settings` is borrowed. */
+TR_MUST_USE enum tr_status tr_worker_open(const struct tr_worker_settings *settings, struct tr_worker **out,
+                                          struct tr_error *err);
+/* Works for a shift. Reports that could not be sent are sent in the next one. */
+TR_MUST_USE enum tr_status tr_worker_work(struct tr_worker *w, struct tr_worker_shift *shift, struct tr_error *err);
+/* The process was frozen meanwhile: connections that may have died unseen are given up. */
+void tr_worker_thaw(struct tr_worker *w);
+void tr_worker_close(struct tr_worker *w);
+/* One shift without an end in time. */
 TR_MUST_USE enum tr_status tr_worker_run(const struct tr_worker_settings *settings, struct tr_error *err);
 /* Takes no more tasks, finishes what runs, hands back the rest. A second call stops what runs. Any thread. */
 void tr_worker_drain(void);
+bool tr_worker_is_drained(void);
+
+/* ---- lambda.c: the worker as bootstrap of an AWS Lambda function */
+/* Where the runtime API is, NULL when this is no Lambda environment. */
+const char *tr_lambda_api(void);
+/* Serves invocations until told to end; each is a wake-up call for one shift. Gives the exit status. */
+int tr_lambda_run(const char *api);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ ROWS = 40_000
 class Cluster:
     """A scheduler, a tenant, a folder, and workers as they are asked for."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, lease_ms: int = 1500):
         self.folder = folder
-        self.scheduler = Scheduler(folder / "data", "--lease-ms", "1500", "--grace-ms", "500").start()
+        self.scheduler = Scheduler(folder / "data", "--lease-ms", str(lease_ms), "--grace-ms", "500").start()
         self.tenant = Tenant(self.scheduler, "tenant")
         self.store = folder / "store"
         self.store.mkdir()
@@ -74,14 +75,17 @@ class Cluster:
         assert set(statuses) <= {0, -9}, f"{statuses}: {self.said()}"
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    made = Cluster(tmp_path)
+def in_mode(mode: str, made: Cluster) -> Iterator[Cluster]:
     before = terality.options.mode
-    terality.options.mode = "native"
+    terality.options.mode = mode
     yield made
     terality.options.mode = before
     made.stop()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    yield from in_mode("native", Cluster(tmp_path))
 
 
 @pytest.fixture(scope="session")

@@ -109,12 +109,14 @@ bool tr_api_lease_prepare(struct tr_api_call *call) {
   struct tr_api_lease *in = &call->lease;
   struct tr_fields f;
   const json_t *running = NULL, *reports = NULL;
+  const char *instance = NULL;
   int64_t cores = 1, want = 0;
   in->kind = "local";
   tr_arena_init(&in->arena);
   if (!tr_fields_begin(&f, call->body, "the body", &call->fault) ||
       !tr_fields_text(&f, "worker", false, TR_RULE_NAME, 64, &in->worker) ||
       !tr_fields_text(&f, "kind", true, TR_RULE_NAME, 32, &in->kind) ||
+      !tr_fields_text(&f, "instance", true, TR_RULE_ANY, 200, &instance) ||
       !tr_fields_int(&f, "cores", true, 1, 65536, &cores) ||
       !tr_fields_int(&f, "memory", true, 0, INT64_MAX / 2, &in->memory) ||
       !tr_fields_int(&f, "want", false, 0, MAX_WANT, &want) ||
