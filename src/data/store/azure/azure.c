@@ -4,7 +4,7 @@
  */
 #include "base/mem.h"
 #include "data/store/azure/azure_int.h"
-#include "data/store/xml_int.h"
+#include "net/xml.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

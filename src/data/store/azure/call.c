@@ -1,7 +1,7 @@
 /* One request to Azure Blob: where it goes, SharedKey or SAS, and what the answer means. Source of the signature:
  * "Authorize with Shared Key" in Azure's documentation. */
 #include "data/store/azure/azure_int.h"
-#include "data/store/xml_int.h"
+#include "net/xml.h"
 #include "net/url.h"
 #include <errno.h>
 #include <stdio.h>

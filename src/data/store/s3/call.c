@@ -1,6 +1,6 @@
 /* One request to S3: where it goes, its signature, and what the answer means. */
 #include "data/store/s3/s3_int.h"
-#include "data/store/xml_int.h"
+#include "net/xml.h"
 #include "net/url.h"
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  */
 #include "base/mem.h"
 #include "data/store/s3/s3_int.h"
-#include "data/store/xml_int.h"
+#include "net/xml.h"
 #include "net/url.h"
 #include <errno.h>
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* Replies of S3 and Azure, which are small XML documents: a flat walk over them by expat. */
+/* Replies of S3, Azure and AWS' query APIs, which are small XML documents: a flat walk over them by expat. */
 #pragma once
 #include "base/status.h"
 

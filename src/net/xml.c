@@ -1,5 +1,6 @@
+/* See xml.h. */
+#include "net/xml.h"
 #include "base/text.h"
-#include "data/store/xml_int.h"
 #include <expat.h>
 #include <limits.h>
 #include <string.h>
@@ -68,7 +69,7 @@ enum tr_status tr_xml_walk(const void *data, size_t bytes, tr_xml_visit visit, v
   bool good = bytes <= INT_MAX && XML_Parse(w.parser, data, (int)bytes, 1) == XML_STATUS_OK && !w.refused;
   enum tr_status st = w.status;
   if (st == TR_OK) st = tr_text_check(&w.text, err);
-  if (st == TR_OK && !good) st = tr_fail(err, TR_EXC_OS, "the store's reply is no XML that it should send");
+  if (st == TR_OK && !good) st = tr_fail(err, TR_EXC_OS, "the reply is no XML that a service should send");
   tr_text_free(&w.text);
   XML_ParserFree(w.parser);
   return st;
