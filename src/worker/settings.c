@@ -81,8 +81,7 @@ static enum tr_status options(int argc, char **argv, struct tr_worker_settings *
   return optind < argc ? tr_fail(err, TR_EXC_VALUE, "%s is not understood", argv[optind]) : TR_OK;
 }
 
-/* What all ways of starting a worker have in common. */
-static enum tr_status begin(struct tr_worker_settings *out, struct tr_error *err) {
+enum tr_status tr_worker_settings_begin(struct tr_worker_settings *out, struct tr_error *err) {
   uint8_t random[8];
   *out = (struct tr_worker_settings){.kind = "local", .renew_ms = 2000, .patience_ms = 600000};
   TR_TRY(tr_crypto_random(random, sizeof random, err));
@@ -123,7 +122,7 @@ enum tr_status tr_worker_settings_take(const struct tr_worker_lookup *from, stru
 
 enum tr_status tr_worker_settings_read(int argc, char **argv, struct tr_worker_settings *out, struct tr_error *err) {
   const struct tr_worker_lookup environment = {.value = from_environment, .where = "", .tokens = true};
-  TR_TRY(begin(out, err));
+  TR_TRY(tr_worker_settings_begin(out, err));
   TR_TRY(options(argc, argv, out, err));
   TR_TRY(tr_worker_settings_take(&environment, out, err));
   unsetenv("TERALITY_WORKER_TOKEN");
@@ -134,7 +133,7 @@ enum tr_status tr_worker_settings_read(int argc, char **argv, struct tr_worker_s
 enum tr_status tr_worker_settings_lambda(struct tr_worker_settings *out, struct tr_error *err) {
   const struct tr_worker_lookup environment = {
       .value = from_environment, .where = " in the function's environment", .tokens = true};
-  TR_TRY(begin(out, err));
+  TR_TRY(tr_worker_settings_begin(out, err));
   /* A waiting function costs as much as a working one. */
   out->idle_ms = 1500;
   out->patience_ms = 20000;

@@ -375,6 +375,18 @@ static enum tr_status talk(struct tr_worker *w, struct tr_error *err) {
   }
 }
 
+/* In a bucket whose region and keys the settings decide, where they say so. */
+static enum tr_status open_store(struct tr_worker *w, struct tr_error *err) {
+  const struct tr_worker_settings *s = w->settings;
+  struct tr_store_option options[2];
+  int n = 0;
+  bool s3 = strncmp(s->store, "s3://", 5) == 0;
+  if (s3 && *s->region) options[n++] = (struct tr_store_option){"region", s->region};
+  if (s3 && s->only)
+    options[n++] = (struct tr_store_option){"credentials", s->only == TR_AWS_CONTAINER ? "container" : "instance"};
+  return tr_store_open(s->store, options, n, &w->store, err);
+}
+
 static enum tr_status begin(struct tr_worker *w, struct tr_error *err) {
   pthread_condattr_t attributes;
   pthread_mutex_init(&w->lock, NULL);
@@ -385,7 +397,7 @@ static enum tr_status begin(struct tr_worker *w, struct tr_error *err) {
   tr_ctx_init(&w->task_ctx);
   tr_ctx_init(&w->poll_ctx);
   TR_TRY(tr_link_open(w->settings, &w->link, err));
-  TR_TRY(tr_store_open(w->settings->store, NULL, 0, &w->store, err));
+  TR_TRY(open_store(w, err));
   w->runner = (struct tr_runner){.link = &w->link, .store = w->store};
   int rc = pthread_create(&w->thread, NULL, run_tasks, w);
   return rc ? tr_fail_os(err, rc, "thread of tasks") : TR_OK;

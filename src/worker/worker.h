@@ -10,8 +10,10 @@
 #include "base/pool.h"
 #include "data/exec/task.h"
 #include "data/store/store.h"
+#include "net/aws.h"
 #include "net/crypto.h"
 #include "net/http.h"
+#include <pthread.h>
 
 struct tr_worker_settings {
   char scheduler[512];             /* URL without path */
@@ -21,9 +23,11 @@ struct tr_worker_settings {
   char store[1024];
   char ca_file[512]; /* "" = the system's */
   char name[65], kind[33];
-  int64_t renew_ms;    /* between two calls while a task runs; 2,000 */
-  int64_t idle_ms;     /* a shift ends after so long without a task; 0 = never */
-  int64_t patience_ms; /* a shift ends when the scheduler does not answer for so long */
+  int64_t renew_ms;      /* between two calls while a task runs; 2,000 */
+  int64_t idle_ms;       /* a shift ends after so long without a task; 0 = never */
+  int64_t patience_ms;   /* a shift ends when the scheduler does not answer for so long */
+  int64_t grace_ms;      /* after being told to end what runs is handed back; 0 = when told once more */
+  enum tr_aws_only only; /* where keys come from */
   bool die_with_parent;
   bool metrics; /* a line per task on stdout */
 };
@@ -41,6 +45,16 @@ TR_MUST_USE enum tr_status tr_worker_settings_read(int argc, char **argv, struct
                                                    struct tr_error *err);
 /* From the environment of a Lambda function, which has no arguments. */
 TR_MUST_USE enum tr_status tr_worker_settings_lambda(struct tr_worker_settings *out, struct tr_error *err);
+/* From where only the owner of the account writes; what is in environment and arguments means nothing. May start the
+ * program anew, with an environment of nothing but what the platform says. `place` is "ecs" or "ec2". */
+TR_MUST_USE enum tr_status tr_worker_settings_fixed(const char *place, char **argv, struct tr_worker_settings *out,
+                                                    struct tr_error *err);
+/* "--fixed PLACE" as the first arguments; NULL when they are not. */
+const char *tr_worker_fixed_place(int argc, char **argv);
+/* What all ways of starting a worker have in common. */
+TR_MUST_USE enum tr_status tr_worker_settings_begin(struct tr_worker_settings *out, struct tr_error *err);
+/* Watches for a notice that the spot instance will be taken away, and drains. For the rest of the process' life. */
+TR_MUST_USE enum tr_status tr_worker_watch_spot(struct tr_error *err);
 /* The settings that have names in `from`, over what `out` says. */
 TR_MUST_USE enum tr_status tr_worker_settings_take(const struct tr_worker_lookup *from, struct tr_worker_settings *out,
                                                    struct tr_error *err);
@@ -49,7 +63,10 @@ TR_MUST_USE enum tr_status tr_worker_settings_take(const struct tr_worker_lookup
 struct tr_link {
   struct tr_http *http;
   const struct tr_worker_settings *settings; /* borrowed */
-  char authorization[600];
+  pthread_mutex_t lock;                      /* of what follows */
+  char authorization[600];                   /* "" = there is no token yet */
+  struct tr_aws_identity *identity;          /* NULL = the token was given, and holds */
+  int64_t token_until_s, renew_at_s;         /* CLOCK_BOOTTIME */
 };
 enum tr_link_outcome {
   TR_LINK_OK,
@@ -62,6 +79,16 @@ void tr_link_close(struct tr_link *link);
 /* `body` NULL = GET. Gives the reply's JSON. Cancelled by ctx: AGAIN. */
 enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const char *body, int64_t deadline_ms,
                                   struct tr_ctx *ctx, int *status, json_t **reply, struct tr_error *err);
+
+/* One call as it is; `authorization` NULL: none. */
+enum tr_link_outcome tr_link_send(struct tr_link *link, const char *authorization, const char *path, const char *body,
+                                  int64_t deadline_ms, struct tr_ctx *ctx, int *status, json_t **reply,
+                                  struct tr_error *err);
+
+/* ---- identity.c: the token of a worker that proves its role */
+TR_MUST_USE enum tr_status tr_identity_open(struct tr_link *link, struct tr_error *err);
+/* Under the link's lock: sees to it that there is a token. */
+enum tr_link_outcome tr_identity_ensure(struct tr_link *link, struct tr_ctx *ctx, int *status, struct tr_error *err);
 
 /* ---- sources.c: the manifest of a query, and reading its sources */
 struct tr_sources;
