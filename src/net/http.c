@@ -222,6 +222,26 @@ static void call_back(struct tr_http_flight *finished) {
   }
 }
 
+TR_MUST_USE static CURLM *make_multi(const struct tr_http *c) {
+  CURLM *multi = curl_multi_init();
+  if (!multi) return NULL;
+  curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)c->max_connections);
+  curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)c->max_connections * 4);
+  curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+  return multi;
+}
+
+/* libcurl gives connections up only with all of their pool. Whoever wakes the loop does so under the lock. */
+static void renew(struct tr_http *c) {
+  if (c->active || !atomic_exchange(&c->renews, false)) return;
+  CURLM *fresh = make_multi(c), *old = c->multi;
+  if (!fresh) return;
+  pthread_mutex_lock(&c->lock);
+  c->multi = fresh;
+  pthread_mutex_unlock(&c->lock);
+  curl_multi_cleanup(old);
+}
+
 static void *loop(void *arg) {
   struct tr_http *c = arg;
   for (bool stopping = false; !stopping;) {
@@ -232,6 +252,7 @@ static void *loop(void *arg) {
     c->queue_head = c->queue_tail = NULL;
     stopping = c->stopping;
     pthread_mutex_unlock(&c->lock);
+    renew(c);
     while (queued) {
       struct tr_http_flight *f = queued;
       queued = f->next;
@@ -251,10 +272,7 @@ static void *loop(void *arg) {
 /* Makes the loop if there is none. Called with the lock held. */
 TR_MUST_USE static enum tr_status run(struct tr_http *c, struct tr_error *err) {
   if (c->running) return TR_OK;
-  if (!c->multi && !(c->multi = curl_multi_init())) return tr_fail_memory(err, 0);
-  curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)c->max_connections);
-  curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)c->max_connections * 4);
-  curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+  if (!c->multi && !(c->multi = make_multi(c))) return tr_fail_memory(err, 0);
   sigset_t all, before; /* signals belong to the caller's threads */
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -308,6 +326,13 @@ void tr_http_cancel(struct tr_http_flight *f) {
   atomic_store(&f->cancelled, true);
   atomic_store(&c->cancels, true);
   pthread_mutex_lock(&c->lock);
+  if (c->running) curl_multi_wakeup(c->multi);
+  pthread_mutex_unlock(&c->lock);
+}
+
+void tr_http_renew(struct tr_http *c) {
+  pthread_mutex_lock(&c->lock);
+  atomic_store(&c->renews, c->running);
   if (c->running) curl_multi_wakeup(c->multi);
   pthread_mutex_unlock(&c->lock);
 }

@@ -82,6 +82,9 @@ TR_MUST_USE enum tr_status tr_http_new(const struct tr_http_options *options, st
                                        struct tr_error *err);
 /* Cancels what is under way, waits for its callbacks and ends the loop. Not from a callback. NULL is allowed. */
 void tr_http_free(struct tr_http *client);
+/* Connections that are not in use are not used again: for a process that was stopped for a while, whose peers may have
+ * gone unseen. What is under way goes on. */
+void tr_http_renew(struct tr_http *client);
 /* The process' own client with default options, made at first use, ended at exit; borrowed. */
 TR_MUST_USE enum tr_status tr_http_shared(struct tr_http **out, struct tr_error *err);
 

@@ -219,8 +219,8 @@ static int stall_seconds(int64_t ms) { return ms <= 0 ? 0 : ms < 1000 ? 1 : (int
 
 static void set_transport(struct tr_http_flight *f, CURL *e) {
   struct tr_url url;
-  if (tr_url_parse(f->url, &url, NULL) == TR_OK && tr_url_is_loopback(&url))
-    curl_easy_setopt(e, CURLOPT_NOPROXY, "*"); /* a proxy's loopback is another one */
+  if (tr_url_parse(f->url, &url, NULL) == TR_OK && (tr_url_is_loopback(&url) || tr_url_is_link_local(&url)))
+    curl_easy_setopt(e, CURLOPT_NOPROXY, "*"); /* what is near a proxy is not what is near us */
   if (f->client->ca_file) curl_easy_setopt(e, CURLOPT_CAINFO, f->client->ca_file);
   curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
   curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");

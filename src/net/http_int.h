@@ -14,6 +14,7 @@ struct tr_http {
   struct tr_http_flight *queue_head, *queue_tail; /* submitted, not yet taken by the loop */
   bool running, stopping;
   _Atomic bool cancels; /* some flight wants to be cancelled */
+  _Atomic bool renews;  /* connections are to be given up as soon as none is in use */
   pthread_t thread;
   CURLM *multi;
   struct tr_http_flight *active, *waiting; /* the loop's own: in libcurl; timers */

@@ -44,6 +44,12 @@ bool tr_url_is_loopback(const struct tr_url *url) {
          (url->host_length == 5 && memcmp(url->host, "[::1]", 5) == 0);
 }
 
+bool tr_url_is_link_local(const struct tr_url *url) {
+  return (url->host_length > 8 && memcmp(url->host, "169.254.", 8) == 0 &&
+          strspn(url->host, "0123456789.") >= url->host_length) ||
+         (url->host_length > 10 && memcmp(url->host, "[fd00:ec2:", 10) == 0);
+}
+
 void tr_url_add_authority(struct tr_text *to, const struct tr_url *url) {
   tr_text_add(to, url->host, url->host_length);
   bool secure = url->scheme_length == 5 && strncasecmp(url->scheme, "https", 5) == 0;

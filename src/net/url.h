@@ -14,6 +14,8 @@ struct tr_url {
 TR_MUST_USE enum tr_status tr_url_parse(const char *text, struct tr_url *out, struct tr_error *err);
 /* True for localhost, 127.x.y.z and [::1]. */
 bool tr_url_is_loopback(const struct tr_url *url);
+/* True for 169.254.x.y and [fd00:ec2:…]: where clouds answer questions about the machine. */
+bool tr_url_is_link_local(const struct tr_url *url);
 /* Adds `host` or `host:port` as an HTTP client sends it: the port only where it is not the scheme's own. */
 void tr_url_add_authority(struct tr_text *to, const struct tr_url *url);
 

@@ -15,12 +15,15 @@ enum tr_status tr_link_open(const struct tr_worker_settings *settings, struct tr
   if (strncmp(settings->scheduler, "http://", 7) == 0 && !tr_url_is_loopback(&url))
     return tr_fail(err, TR_EXC_VALUE, "TERALITY_SCHEDULER %s: without TLS only a loopback address is talked to",
                    settings->scheduler);
-  snprintf(out->authorization, sizeof out->authorization, "Bearer %s", settings->token);
+  pthread_mutex_init(&out->lock, NULL);
+  if (*settings->token) snprintf(out->authorization, sizeof out->authorization, "Bearer %s", settings->token);
+  else TR_TRY(tr_identity_open(out, err));
   return tr_http_new(&options, &out->http, err);
 }
 
 void tr_link_close(struct tr_link *link) {
   tr_http_free(link->http);
+  tr_aws_identity_free(link->identity);
   tr_crypto_wipe(link->authorization, sizeof link->authorization);
 }
 
@@ -35,24 +38,28 @@ static void explain(const json_t *reply, int status, struct tr_error *err) {
   (void)st;
 }
 
-enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const char *body, int64_t deadline_ms,
-                                  struct tr_ctx *ctx, int *status, json_t **reply, struct tr_error *err) {
+enum tr_link_outcome tr_link_send(struct tr_link *link, const char *authorization, const char *path, const char *body,
+                                  int64_t deadline_ms, struct tr_ctx *ctx, int *status, json_t **reply,
+                                  struct tr_error *err) {
   char url[1024];
   struct tr_http_reply answer = {0};
-  const struct tr_http_header headers[] = {
-      {"Authorization", link->authorization}, {"Terality-Version", API_VERSION}, {"Content-Type", "application/json"}};
+  struct tr_http_header headers[3] = {{"Terality-Version", API_VERSION}};
+  int n = 1;
+  if (body) headers[n++] = (struct tr_http_header){"Content-Type", "application/json"};
+  if (authorization) headers[n++] = (struct tr_http_header){"Authorization", authorization};
   snprintf(url, sizeof url, "%s%s", link->settings->scheduler, path);
   struct tr_http_request request = {.method = body ? "POST" : "GET",
                                     .url = url,
                                     .headers = headers,
-                                    .n_headers = body ? 3 : 2,
+                                    .n_headers = n,
                                     .body = body,
                                     .body_bytes = body ? strlen(body) : 0,
                                     .deadline_ms = deadline_ms,
                                     .user_agent = "terality-worker"};
   *reply = NULL;
   *status = 0;
-  tr_audit_note(link->audit, request.method, path, body);
+  /* What proves the worker's role is a credential for some minutes: that it was sent is told, not what it was. */
+  tr_audit_note(link->audit, request.method, path, body && !authorization ? "a signed GetCallerIdentity" : body);
   enum tr_status st = tr_http_call(link->http, &request, ctx, &answer, err);
   enum tr_link_outcome outcome = TR_LINK_AGAIN;
   if (st == TR_OK) {
@@ -67,5 +74,27 @@ enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const 
     *reply = NULL;
   }
   tr_http_reply_free(&answer);
+  return outcome;
+}
+
+/* A worker that proves who it is needs a token first, and a new one when the scheduler no longer knows the old. */
+enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const char *body, int64_t deadline_ms,
+                                  struct tr_ctx *ctx, int *status, json_t **reply, struct tr_error *err) {
+  char authorization[sizeof link->authorization];
+  enum tr_link_outcome outcome = TR_LINK_OK;
+  for (int tried = 0; tried < 2; tried++) {
+    *reply = NULL;
+    pthread_mutex_lock(&link->lock);
+    if (link->identity) outcome = tr_identity_ensure(link, ctx, status, err);
+    memcpy(authorization, link->authorization, sizeof authorization);
+    pthread_mutex_unlock(&link->lock);
+    if (outcome != TR_LINK_OK) break;
+    outcome = tr_link_send(link, authorization, path, body, deadline_ms, ctx, status, reply, err);
+    if (outcome != TR_LINK_REFUSED || *status != 401 || !link->identity) break;
+    pthread_mutex_lock(&link->lock);
+    if (strcmp(authorization, link->authorization) == 0) *link->authorization = 0;
+    pthread_mutex_unlock(&link->lock);
+  }
+  tr_crypto_wipe(authorization, sizeof authorization);
   return outcome;
 }

@@ -20,23 +20,31 @@ static const char usage[] =
     "  TERALITY_CA_FILE       certificates to trust for the scheduler, PEM\n"
     "  TERALITY_MEMORY_BUDGET, TERALITY_THREADS, and what the store reads (AWS_…)\n";
 
-static enum tr_status variable(const char *name, bool needed, char *out, size_t room, struct tr_error *err) {
-  const char *value = getenv(name);
+/* Where settings are looked up: the environment, a file, labels of a container. */
+static enum tr_status variable(const struct tr_worker_lookup *from, const char *name, bool needed, char *out,
+                               size_t room, struct tr_error *err) {
+  const char *value = from->value(from->arg, name);
   if (!value || !*value) {
-    if (needed) return tr_fail(err, TR_EXC_VALUE, "%s is not set", name);
+    if (needed) return tr_fail(err, TR_EXC_VALUE, "%s is not set%s", name, from->where);
     *out = 0;
     return TR_OK;
   }
-  if ((size_t)snprintf(out, room, "%s", value) >= room) return tr_fail(err, TR_EXC_VALUE, "%s is too long", name);
+  if ((size_t)snprintf(out, room, "%s", value) >= room)
+    return tr_fail(err, TR_EXC_VALUE, "%s is too long%s", name, from->where);
   return TR_OK;
+}
+
+static const char *from_environment(const void *arg, const char *name) {
+  (void)arg;
+  return getenv(name);
 }
 
 /* Names go into JSON and logs. */
 static enum tr_status name_option(const char *option, const char *value, char *out, size_t room, struct tr_error *err) {
   static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
   if (!*value || strlen(value) >= room || value[strspn(value, allowed)])
-    return tr_fail(err, TR_EXC_VALUE, "--%s %s is no name", option, value);
-  snprintf(out, room, "%s", value);
+    return tr_fail(err, TR_EXC_VALUE, "%s %s is no name", option, value);
+  memmove(out, value, strlen(value) + 1);
   return TR_OK;
 }
 
@@ -45,7 +53,7 @@ static enum tr_status number_option(const char *option, const char *value, int64
   char *end;
   long long v = strtoll(value, &end, 10);
   if (*end || end == value || v < 0 || v > 1000000)
-    return tr_fail(err, TR_EXC_VALUE, "--%s %s is no number", option, value);
+    return tr_fail(err, TR_EXC_VALUE, "%s %s is no number", option, value);
   *out = v * factor;
   return TR_OK;
 }
@@ -60,10 +68,10 @@ static enum tr_status options(int argc, char **argv, struct tr_worker_settings *
                                         {"help", 0, NULL, 'h'},
                                         {NULL, 0, NULL, 0}};
   for (int c; (c = getopt_long(argc, argv, "", known, NULL)) >= 0;) {
-    if (c == 'n') TR_TRY(name_option("name", optarg, s->name, sizeof s->name, err));
-    if (c == 'k') TR_TRY(name_option("kind", optarg, s->kind, sizeof s->kind, err));
-    if (c == 'i') TR_TRY(number_option("idle-seconds", optarg, 1000, &s->idle_ms, err));
-    if (c == 'r') TR_TRY(number_option("renew-ms", optarg, 1, &s->renew_ms, err));
+    if (c == 'n') TR_TRY(name_option("--name", optarg, s->name, sizeof s->name, err));
+    if (c == 'k') TR_TRY(name_option("--kind", optarg, s->kind, sizeof s->kind, err));
+    if (c == 'i') TR_TRY(number_option("--idle-seconds", optarg, 1000, &s->idle_ms, err));
+    if (c == 'r') TR_TRY(number_option("--renew-ms", optarg, 1, &s->renew_ms, err));
     if (c == 'p') s->die_with_parent = true;
     if (c == 'm') s->metrics = true;
     if (c == 'h' || c == '?') {
@@ -74,24 +82,67 @@ static enum tr_status options(int argc, char **argv, struct tr_worker_settings *
   return optind < argc ? tr_fail(err, TR_EXC_VALUE, "%s is not understood", argv[optind]) : TR_OK;
 }
 
-enum tr_status tr_worker_settings_read(int argc, char **argv, struct tr_worker_settings *out, struct tr_error *err) {
+enum tr_status tr_worker_settings_begin(struct tr_worker_settings *out, struct tr_error *err) {
   uint8_t random[8];
-  *out = (struct tr_worker_settings){.kind = "local", .renew_ms = 2000};
+  *out = (struct tr_worker_settings){.kind = "local", .renew_ms = 2000, .patience_ms = 600000};
   TR_TRY(tr_crypto_random(random, sizeof random, err));
   out->name[0] = 'w';
   tr_hex_encode(random, sizeof random, out->name + 1);
+  return TR_OK;
+}
+
+static enum tr_status check_scheduler(char *scheduler, const char *where, struct tr_error *err) {
+  size_t n = strlen(scheduler);
+  while (n && scheduler[n - 1] == '/') scheduler[--n] = 0;
+  if (strncmp(scheduler, "http://", 7) != 0 && strncmp(scheduler, "https://", 8) != 0)
+    return tr_fail(err, TR_EXC_VALUE, "TERALITY_SCHEDULER is no http or https URL%s", where);
+  return TR_OK;
+}
+
+enum tr_status tr_worker_settings_take(const struct tr_worker_lookup *from, struct tr_worker_settings *out,
+                                       struct tr_error *err) {
+  char kind[sizeof out->kind], idle[16];
+  TR_TRY(variable(from, "TERALITY_SCHEDULER", true, out->scheduler, sizeof out->scheduler, err));
+  TR_TRY(check_scheduler(out->scheduler, from->where, err));
+  TR_TRY(variable(from, "TERALITY_DEPLOYMENT", false, out->deployment, sizeof out->deployment, err));
+  if (*out->deployment)
+    TR_TRY(name_option("TERALITY_DEPLOYMENT", out->deployment, out->deployment, sizeof out->deployment, err));
+  if (from->tokens)
+    TR_TRY(variable(from, "TERALITY_WORKER_TOKEN", !*out->deployment, out->token, sizeof out->token, err));
+  else if (!*out->deployment) return tr_fail(err, TR_EXC_VALUE, "TERALITY_DEPLOYMENT is not set%s", from->where);
+  TR_TRY(variable(from, "TERALITY_STORE", true, out->store, sizeof out->store, err));
+  TR_TRY(variable(from, "TERALITY_REGION", false, out->region, sizeof out->region, err));
+  if (*out->region) TR_TRY(name_option("TERALITY_REGION", out->region, out->region, sizeof out->region, err));
+  TR_TRY(variable(from, "TERALITY_CA_FILE", false, out->ca_file, sizeof out->ca_file, err));
+  TR_TRY(variable(from, "TERALITY_WORKER_KIND", false, kind, sizeof kind, err));
+  if (*kind) TR_TRY(name_option("TERALITY_WORKER_KIND", kind, out->kind, sizeof out->kind, err));
+  TR_TRY(variable(from, "TERALITY_IDLE_SECONDS", false, idle, sizeof idle, err));
+  if (*idle) TR_TRY(number_option("TERALITY_IDLE_SECONDS", idle, 1000, &out->idle_ms, err));
+  return TR_OK;
+}
+
+enum tr_status tr_worker_settings_read(int argc, char **argv, struct tr_worker_settings *out, struct tr_error *err) {
+  const struct tr_worker_lookup environment = {.value = from_environment, .where = "", .tokens = true};
+  TR_TRY(tr_worker_settings_begin(out, err));
   TR_TRY(options(argc, argv, out, err));
-  TR_TRY(variable("TERALITY_SCHEDULER", true, out->scheduler, sizeof out->scheduler, err));
-  TR_TRY(variable("TERALITY_WORKER_TOKEN", true, out->token, sizeof out->token, err));
-  TR_TRY(variable("TERALITY_STORE", true, out->store, sizeof out->store, err));
-  TR_TRY(variable("TERALITY_CA_FILE", false, out->ca_file, sizeof out->ca_file, err));
+  TR_TRY(tr_worker_settings_take(&environment, out, err));
   unsetenv("TERALITY_WORKER_TOKEN");
   TR_TRY(tr_mem_check_environment(err));
   TR_TRY(tr_pool_check_environment(err));
-  size_t n = strlen(out->scheduler);
-  while (n && out->scheduler[n - 1] == '/') out->scheduler[--n] = 0;
-  bool plain = strncmp(out->scheduler, "http://", 7) == 0;
-  if (!plain && strncmp(out->scheduler, "https://", 8) != 0)
-    return tr_fail(err, TR_EXC_VALUE, "TERALITY_SCHEDULER is no http or https URL");
+  optind = 1; /* once more: arguments win over the environment */
+  return options(argc, argv, out, err);
+}
+
+enum tr_status tr_worker_settings_lambda(struct tr_worker_settings *out, struct tr_error *err) {
+  const struct tr_worker_lookup environment = {
+      .value = from_environment, .where = " in the function's environment", .tokens = true};
+  TR_TRY(tr_worker_settings_begin(out, err));
+  /* A waiting function costs as much as a working one. */
+  out->idle_ms = 1500;
+  out->patience_ms = 20000;
+  out->metrics = true;
+  snprintf(out->kind, sizeof out->kind, "lambda-small");
+  TR_TRY(tr_worker_settings_take(&environment, out, err));
+  unsetenv("TERALITY_WORKER_TOKEN");
   return TR_OK;
 }

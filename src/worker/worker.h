@@ -11,24 +11,53 @@
 #include "base/text.h"
 #include "data/exec/task.h"
 #include "data/store/store.h"
+#include "net/aws.h"
 #include "net/crypto.h"
 #include "net/http.h"
 #include <pthread.h>
 
 struct tr_worker_settings {
-  char scheduler[512]; /* URL without path */
-  char token[128];
+  char scheduler[512];             /* URL without path */
+  char token[512];                 /* of the deployment; "" = the worker proves who it is */
+  char deployment[65], region[33]; /* may be "" */
+  char instance[201];              /* what the platform calls this worker; "" = nothing */
   char store[1024];
   char ca_file[512]; /* "" = the system's */
   char name[65], kind[33];
-  int64_t renew_ms; /* between two calls while a task runs; 2,000 */
-  int64_t idle_ms;  /* ends after so long without a task; 0 = never */
+  int64_t renew_ms;      /* between two calls while a task runs; 2,000 */
+  int64_t idle_ms;       /* a shift ends after so long without a task; 0 = never */
+  int64_t patience_ms;   /* a shift ends when the scheduler does not answer for so long */
+  int64_t grace_ms;      /* after being told to end what runs is handed back; 0 = when told once more */
+  enum tr_aws_only only; /* where keys come from */
   bool die_with_parent;
   bool metrics; /* a line per task on stdout */
 };
 
+/* Where settings are looked up by name. */
+struct tr_worker_lookup {
+  const char *(*value)(const void *arg, const char *name);
+  const void *arg;
+  const char *where; /* for error texts: " in /etc/…" or "" */
+  bool tokens;       /* a token may stand there */
+};
+
 /* From the environment and arguments. TR_EXC_VALUE naming what is missing or wrong. */
 TR_MUST_USE enum tr_status tr_worker_settings_read(int argc, char **argv, struct tr_worker_settings *out,
+                                                   struct tr_error *err);
+/* From the environment of a Lambda function, which has no arguments. */
+TR_MUST_USE enum tr_status tr_worker_settings_lambda(struct tr_worker_settings *out, struct tr_error *err);
+/* From where only the owner of the account writes; what is in environment and arguments means nothing. May start the
+ * program anew, with an environment of nothing but what the platform says. `place` is "ecs" or "ec2". */
+TR_MUST_USE enum tr_status tr_worker_settings_fixed(const char *place, char **argv, struct tr_worker_settings *out,
+                                                    struct tr_error *err);
+/* "--fixed PLACE" as the first arguments; NULL when they are not. */
+const char *tr_worker_fixed_place(int argc, char **argv);
+/* What all ways of starting a worker have in common. */
+TR_MUST_USE enum tr_status tr_worker_settings_begin(struct tr_worker_settings *out, struct tr_error *err);
+/* Watches for a notice that the spot instance will be taken away, and drains. For the rest of the process' life. */
+TR_MUST_USE enum tr_status tr_worker_watch_spot(struct tr_error *err);
+/* The settings that have names in `from`, over what `out` says. */
+TR_MUST_USE enum tr_status tr_worker_settings_take(const struct tr_worker_lookup *from, struct tr_worker_settings *out,
                                                    struct tr_error *err);
 
 /* ---- audit.c: what was sent to the scheduler, for `terality audit` */
@@ -55,7 +84,10 @@ struct tr_link {
   struct tr_http *http;
   struct tr_audit *audit;                    /* borrowed */
   const struct tr_worker_settings *settings; /* borrowed */
-  char authorization[160];
+  pthread_mutex_t lock;                      /* of what follows */
+  char authorization[600];                   /* "" = there is no token yet */
+  struct tr_aws_identity *identity;          /* NULL = the token was given, and holds */
+  int64_t token_until_s, renew_at_s;         /* CLOCK_BOOTTIME */
 };
 enum tr_link_outcome {
   TR_LINK_OK,
@@ -68,6 +100,16 @@ void tr_link_close(struct tr_link *link);
 /* `body` NULL = GET. Gives the reply's JSON. Cancelled by ctx: AGAIN. */
 enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const char *body, int64_t deadline_ms,
                                   struct tr_ctx *ctx, int *status, json_t **reply, struct tr_error *err);
+
+/* One call as it is; `authorization` NULL: none. */
+enum tr_link_outcome tr_link_send(struct tr_link *link, const char *authorization, const char *path, const char *body,
+                                  int64_t deadline_ms, struct tr_ctx *ctx, int *status, json_t **reply,
+                                  struct tr_error *err);
+
+/* ---- identity.c: the token of a worker that proves its role */
+TR_MUST_USE enum tr_status tr_identity_open(struct tr_link *link, struct tr_error *err);
+/* Under the link's lock: sees to it that there is a token. */
+enum tr_link_outcome tr_identity_ensure(struct tr_link *link, struct tr_ctx *ctx, int *status, struct tr_error *err);
 
 /* ---- sources.c: the manifest of a query, and reading its sources */
 struct tr_sources;
@@ -96,7 +138,39 @@ void tr_runner_close(struct tr_runner *r);
 char *tr_runner_run(struct tr_runner *r, struct tr_ctx *ctx, const json_t *task);
 
 /* ---- talker.c */
-/* Runs until told to end (by the scheduler, tr_worker_drain or idleness). Once in a process. */
+struct tr_worker;
+
+/* From the start of work until the worker is idle, told to end, or out of time. The scheduler knows each by its name.
+ */
+struct tr_worker_shift {
+  char name[65];
+  char instance[201]; /* what the platform calls it; "" = nothing */
+  /* When it must be over, by both clocks: a machine that was frozen may have lost time in the one, and the other may
+   * be set. The earlier counts. 0 = never. */
+  int64_t wall_ms, steady_ms;
+  /* What came of it. */
+  int64_t n_tasks;
+  const char *end; /* "idle", "drained", "deadline" */
+};
+/* A shift that must be over in `total_ms`. */
+void tr_worker_shift_limit(struct tr_worker_shift *shift, int64_t total_ms);
+
+/* Opens store and link and starts the thread that runs tasks. One per process. `settings` is borrowed. */
+TR_MUST_USE enum tr_status tr_worker_open(const struct tr_worker_settings *settings, struct tr_worker **out,
+                                          struct tr_error *err);
+/* Works for a shift. Reports that could not be sent are sent in the next one. */
+TR_MUST_USE enum tr_status tr_worker_work(struct tr_worker *w, struct tr_worker_shift *shift, struct tr_error *err);
+/* The process was frozen meanwhile: connections that may have died unseen are given up. */
+void tr_worker_thaw(struct tr_worker *w);
+void tr_worker_close(struct tr_worker *w);
+/* One shift without an end in time. */
 TR_MUST_USE enum tr_status tr_worker_run(const struct tr_worker_settings *settings, struct tr_error *err);
 /* Takes no more tasks, finishes what runs, hands back the rest. A second call stops what runs. Any thread. */
 void tr_worker_drain(void);
+bool tr_worker_is_drained(void);
+
+/* ---- lambda.c: the worker as bootstrap of an AWS Lambda function */
+/* Where the runtime API is, NULL when this is no Lambda environment. */
+const char *tr_lambda_api(void);
+/* Serves invocations until told to end; each is a wake-up call for one shift. Gives the exit status. */
+int tr_lambda_run(const char *api);

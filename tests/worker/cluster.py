@@ -21,14 +21,16 @@ class Cluster:
         For everything.
     store : str, optional
         URL of the deployment's store; a folder inside `folder` by default.
+    lease_ms : int
+        How long a lease lives.
     """
 
-    def __init__(self, folder: Path, store: str | None = None) -> None:
+    def __init__(self, folder: Path, store: str | None = None, lease_ms: int = 1500) -> None:
         self.folder = folder
         self.store = folder / "store"
         self.store.mkdir()
         self.store_url = store or str(self.store)
-        self.scheduler = Scheduler(folder / "data", "--lease-ms", "1500", "--grace-ms", "500").start()
+        self.scheduler = Scheduler(folder / "data", "--lease-ms", str(lease_ms), "--grace-ms", "500").start()
         self.url = self.scheduler.url  # where clients and workers go: a proxy, if a test sets one
         self.tenant = Tenant(self.scheduler, "tenant")
         self.workers: list[subprocess.Popen] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,17 @@ from .cluster import Cluster
 ROWS = 40_000
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    made = Cluster(tmp_path)
+def in_mode(mode: str, made: Cluster) -> Iterator[Cluster]:
     before = terality.options.mode
-    terality.options.mode = "native"
+    terality.options.mode = mode
     yield made
     terality.options.mode = before
     made.stop()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    yield from in_mode("native", Cluster(tmp_path))
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ static int clear(void **state) {
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) unsetenv(names[i]);
   setenv("AWS_SHARED_CREDENTIALS_FILE", credentials, 1);
   setenv("AWS_CONFIG_FILE", config, 1);
+  setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
   unlink(credentials);
   unlink(config);
   return 0;
@@ -183,7 +184,7 @@ static void refreshing(void **state) {
   assert_int_equal(s.calls, 1);
   tr_aws_identity_free(id);
   id = identity(NULL);
-  s = (struct source){.lifetime = 100}; /* less than the five minutes asked for: fetched each time */
+  s = (struct source){.lifetime = 100}; /* less than the five minutes asked for: fetched again, but not at once */
   tr_aws_identity_set_refresh(id, refresh, &s);
   assert_int_equal(tr_aws_identity_keys(id, &k, &err), TR_OK);
   tr_aws_keys_free(&k);
@@ -191,17 +192,73 @@ static void refreshing(void **state) {
   assert_int_equal(tr_aws_identity_keys(id, &k, &err), TR_OK);
   assert_string_equal(k.access_key, "AK1");
   tr_aws_keys_free(&k);
+  assert_int_equal(s.calls, 1);
+  tr_aws_identity_free(id);
+  id = identity(NULL);
+  tr_aws_identity_set_refresh(id, refresh, &s); /* broken, and none yet */
+  for (int i = 0; i < 3; i++) assert_int_equal(tr_aws_identity_keys(id, &k, &err), TR_ERROR);
+  assert_string_equal(err.text, "no answer");
   assert_int_equal(s.calls, 2);
   tr_aws_identity_free(id);
+}
+
+/* What a profile may say of roles, as far as it is wrong. That right ones work, tests/deploy shows. */
+static void bad_roles(void **state) {
+  (void)state;
+  static const struct {
+    const char *profile, *text;
+  } cases[] = {{"none", "needs one of source_profile and credential_source"},
+               {"both", "needs one of source_profile and credential_source"},
+               {"lost", "The config profile (nowhere) could not be found"},
+               {"keyless", "the source_profile plain has no keys"},
+               {"ring", "source_profile leads on and on"},
+               {"odd", "credential_source Ec2: there are Environment"},
+               {"empty", "AWS_ACCESS_KEY_ID is not set"}};
+  struct tr_aws_identity *id;
+  struct tr_error err;
+  write_file(config, "[profile none]\nrole_arn = r\n[profile both]\nrole_arn = r\nsource_profile = plain\n"
+                     "credential_source = Environment\n[profile lost]\nrole_arn = r\nsource_profile = nowhere\n"
+                     "[profile keyless]\nrole_arn = r\nsource_profile = plain\n[profile plain]\nregion = r\n"
+                     "[profile ring]\nrole_arn = r\nsource_profile = gnir\n"
+                     "[profile gnir]\nrole_arn = r\nsource_profile = ring\n"
+                     "[profile odd]\nrole_arn = r\ncredential_source = Ec2\n"
+                     "[profile empty]\nrole_arn = r\ncredential_source = Environment\n");
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const struct tr_aws_options o = {.profile = cases[i].profile};
+    assert_int_equal(tr_aws_identity_new(&o, "S3", &id, &err), TR_ERROR);
+    if (!strstr(err.text, cases[i].text)) fail_msg("%s: %s", cases[i].profile, err.text);
+  }
+}
+
+/* Keys of one endpoint only: nothing that somebody may have put into the environment is looked at. */
+static void only_one_place(void **state) {
+  (void)state;
+  setenv("AWS_ACCESS_KEY_ID", "AKE", 1);
+  setenv("AWS_SECRET_ACCESS_KEY", "SKE", 1);
+  setenv("AWS_REGION", "r", 1);
+  setenv("AWS_ENDPOINT_URL", "http://evil", 1);
+  setenv("AWS_PROFILE", "nobody", 1);
+  setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/", 1);
+  struct tr_error err;
+  struct tr_aws_keys k;
+  struct tr_aws_identity *id = identity(&(struct tr_aws_options){.only = TR_AWS_CONTAINER, .region = "mine"});
+  assert_string_equal(tr_aws_identity_region(id), "mine");
+  assert_null(tr_aws_identity_endpoint(id));
+  assert_int_equal(tr_aws_identity_keys(id, &k, &err), TR_ERROR);
+  assert_non_null(strstr(err.text, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not set"));
+  tr_aws_identity_free(id);
+  unsetenv("AWS_CONTAINER_CREDENTIALS_FULL_URI");
 }
 
 int main(void) {
   if (!mkdtemp(folder)) return 1;
   snprintf(credentials, sizeof credentials, "%s/credentials", folder);
   snprintf(config, sizeof config, "%s/config", folder);
-  const struct CMUnitTest tests[] = {cmocka_unit_test_setup(from_files, clear), cmocka_unit_test_setup(who_wins, clear),
-                                     cmocka_unit_test_setup(none, clear), cmocka_unit_test_setup(refused, clear),
-                                     cmocka_unit_test_setup(refreshing, clear)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(from_files, clear),    cmocka_unit_test_setup(who_wins, clear),
+      cmocka_unit_test_setup(none, clear),          cmocka_unit_test_setup(refused, clear),
+      cmocka_unit_test_setup(refreshing, clear),    cmocka_unit_test_setup(bad_roles, clear),
+      cmocka_unit_test_setup(only_one_place, clear)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   clear(NULL);
   rmdir(folder);

@@ -325,14 +325,19 @@ TR_MUST_USE static enum tr_status set_endpoint(struct s3 *s, const struct tr_sto
 TR_MUST_USE static enum tr_status set_up(struct s3 *s, const char *rest, const struct tr_store_option *options, int n,
                                          struct tr_error *err) {
   size_t bucket = strcspn(rest, "/");
-  const char *anonymous = tr_store_option(options, n, "anonymous");
+  const char *anonymous = tr_store_option(options, n, "anonymous"), *only = tr_store_option(options, n, "credentials");
   const struct tr_aws_options who = {.access_key = tr_store_option(options, n, "access_key"),
                                      .secret_key = tr_store_option(options, n, "secret_key"),
                                      .session_token = tr_store_option(options, n, "session_token"),
                                      .profile = tr_store_option(options, n, "profile"),
                                      .region = tr_store_option(options, n, "region"),
                                      .endpoint = tr_store_option(options, n, "endpoint"),
-                                     .anonymous = anonymous && strcmp(anonymous, "true") == 0};
+                                     .anonymous = anonymous && strcmp(anonymous, "true") == 0,
+                                     .only = !only                            ? TR_AWS_ANY
+                                             : strcmp(only, "container") == 0 ? TR_AWS_CONTAINER
+                                                                              : TR_AWS_INSTANCE};
+  if (only && strcmp(only, "container") != 0 && strcmp(only, "instance") != 0)
+    return tr_fail(err, TR_EXC_VALUE, "the store's option credentials is container or instance, not %s", only);
   if (!bucket || bucket > 255 ||
       strspn(rest, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") < bucket)
     return tr_fail(err, TR_EXC_VALUE, "s3://%s: not the name of a bucket", rest);
