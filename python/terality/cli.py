@@ -103,9 +103,13 @@ def status(arguments: argparse.Namespace) -> int:
         workers = api.get("/v1/workers", deployment=deployment["id"])["workers"]
         print(f"deployment {deployment['name']} ({deployment['id']}) at {profile.url}, store {profile.store}")
         cost = capacity.pop("cost")["usd_last_hour"]
-        for name, values in capacity.items():
-            if isinstance(values, dict):
-                print(f"{name}: " + ", ".join(f"{value} {what}" for what, value in values.items()))
+        parts = [
+            f"{value} {name} {what}"
+            for name, one in capacity.items()
+            if isinstance(one, dict)
+            for what, value in one.items()
+        ]
+        print("capacity: " + ", ".join(parts))
         print(f"cost of its workers on AWS in the last hour, estimated: ${cost:.4f}")
         if workers:
             _table(workers, sorted({name for worker in workers for name in worker}))
@@ -121,7 +125,8 @@ def _health(api: Any, deployment: str) -> dict[str, Any]:
     from .remote.api import ApiError
 
     try:
-        return dict(api.get(f"/v1/deployments/{deployment}/health"))
+        found = dict(api.get(f"/v1/deployments/{deployment}/health"))
+        return {} if found["status"] == "no_aws" else found
     except ApiError as fault:
         if fault.status == 404:
             return {}

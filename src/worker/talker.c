@@ -8,14 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-  HELD = 2,
-  POLL_MS = 20000,
-  ANSWER_MS = 15000,
-  FIRST_PAUSE_MS = 50,
-  LAST_PAUSE_MS = 2000,
-  AUDIT_MS = 5000
-};
+enum { HELD = 2, POLL_MS = 20000, ANSWER_MS = 15000, FIRST_PAUSE_MS = 50, LAST_PAUSE_MS = 2000, AUDIT_MS = 5000 };
 
 /* How little time a shift has left. */
 enum urgency {
@@ -466,9 +459,10 @@ enum tr_status tr_worker_work(struct tr_worker *w, struct tr_worker_shift *shift
   pthread_mutex_lock(&w->lock);
   shift->end = urgency(w) > TIME_ENOUGH ? "deadline" : is_draining(w) ? "drained" : "idle";
   settle(w);
+  int64_t left = left_ms(w) / 2;
   w->shift = &none;
   pthread_mutex_unlock(&w->lock);
-  tr_audit_write(&w->audit, AUDIT_MS); /* the process may be frozen for good now */
+  tr_audit_write(&w->audit, within(left, 0, AUDIT_MS)); /* the process may be frozen for good now */
   return st;
 }
 

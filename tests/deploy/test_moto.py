@@ -186,8 +186,11 @@ def test_the_sweep_takes_what_has_name_and_tag(account):
     sweep.remove(account, found, said.append)
     sweep.remove(account, found, said.append)
     assert sweep.find(account, "main", set()) == [] and len(sweep.find(account, "other", set())) == 0
-    assert len(functions.list_functions()["Functions"]) == 2
-    assert len(ecs.list_clusters()["clusterArns"]) == 2
+    left = {one["FunctionName"] for one in functions.list_functions()["Functions"]}
+    assert left & {name for name, _ in made} == {"terality-main-y", "terality-mainly"}
+    clusters = ecs.describe_clusters(clusters=[name for name, _ in made])["clusters"]
+    left = {one["clusterName"] for one in clusters if one["status"] == "ACTIVE"}
+    assert left & {name for name, _ in made} == {"terality-main-y", "terality-mainly"}
 
 
 def test_the_image_goes_to_ecr(account, artifacts, tmp_path, monkeypatch):
