@@ -47,11 +47,11 @@ def moto_outputs(cloudformation: Any, stack: str) -> None:
     (about,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     if not about.get("Outputs"):
         kept = [{"ParameterKey": p["ParameterKey"], "UsePreviousValue": True} for p in about.get("Parameters", [])]
-        template = cloudformation.get_template(StackName=stack)["TemplateBody"]
-        cloudformation.update_stack(
-            StackName=stack,
-            TemplateBody=f"{template}\n# the same once more\n",
-            Parameters=kept,
-            Capabilities=["CAPABILITY_NAMED_IAM"],
-            Tags=about["Tags"],
-        )
+        with contextlib.suppress(cloudformation.exceptions.ClientError):  # "No updates are to be performed"
+            cloudformation.update_stack(
+                StackName=stack,
+                UsePreviousTemplate=True,
+                Parameters=kept,
+                Capabilities=["CAPABILITY_NAMED_IAM"],
+                Tags=about["Tags"],
+            )
