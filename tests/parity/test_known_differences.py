@@ -134,3 +134,23 @@ def test_sum_of_float32() -> None:
     magnitude = np.bincount(groups, np.abs(values))
     assert (ours != theirs).any()
     assert (np.abs(ours - theirs) <= 2e-7 * magnitude).all()
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
+def test_products_of_float32() -> None:
+    values = pandas.Series(np.array([1e30, 1e30, 0.0], "float32"))
+    assert values.prod() == 0
+    with mode("off"):
+        assert np.isnan(terality.to_pandas(values).prod())
+
+
+def test_zeros_in_a_level() -> None:
+    frame = pandas.DataFrame({"d": [-0.0, 0.0], "s": ["a", "a"], "b": [np.nan, 1.0]})
+
+    def signs() -> list[bool]:
+        return list(np.signbit(frame.set_index(["d", "s"]).nsmallest(2, ["b"]).index.get_level_values(0)))
+
+    assert signs() == [False, False]
+    with mode("off"):
+        frame = terality.to_pandas(frame)
+        assert signs() == [True, True]
