@@ -23,6 +23,7 @@ import pandas as pd
 from .. import _engine, settings
 from ..stores import is_remote, known_options
 from .api import Api, ApiError
+from .interrupts import InterruptsLater
 from .profiles import Profile
 from .progress import Progress
 
@@ -113,12 +114,17 @@ class Session:
         }
         if self.options:
             body["options"] = self.options
-        query = self._api.post("/v1/queries", body, again=True)["query"]
-        self.queries += 1
+        query = None
+        interrupts = InterruptsLater()
         try:
+            query = self._api.post("/v1/queries", body, again=True)["query"]
+            self.queries += 1
+            interrupts.deliver()
             state = self._wait(query)
         except BaseException:
-            self._cancel(query)
+            interrupts.restore()
+            if query is not None:
+                self._cancel(query)
             raise
         finally:
             self.write_audit()
