@@ -9,7 +9,7 @@ export VENV BUILD JOBS SCALE FUZZ_SECONDS TARGETS ARGS
 PY := $(VENV)/bin/python
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup build run run-cluster test unit tsan cluster-tests fault-tests ray-tests lint format bench suite fuzz clean
+.PHONY: help setup build run run-cluster test unit tsan cluster-tests fault-tests ray-tests artifacts artifact-tests lint format bench suite fuzz clean
 
 help:   ## Show this list
 	@sed -n 's/^\([a-z-]*\): *[a-z ]*## /\1\t/p' Makefile | expand -t 16
@@ -44,6 +44,12 @@ fault-tests: build  ## Queries while daemons are killed at each step of a commit
 
 ray-tests: build  ## Tests of workers on a Ray cluster of this machine, one node removed in the middle
 	@tools/ray_tests.sh
+
+artifacts: setup  ## The worker for AWS, x86-64 and aarch64, into out/artifacts (downloads Debian's arm64 packages)
+	@$(PY) tools/artifacts.py $(ARGS)
+
+artifact-tests: build  ## Tests of the artifacts: the aarch64 worker under qemu, the Lambda API of cargo-lambda
+	@$(PY) -m pytest -q -m artifacts tests/deploy
 
 lint: setup  ## ruff, clang-format, mypy and the floors; changes nothing
 	@tools/lint.sh

@@ -98,7 +98,7 @@ def pytest(name: str, *arguments: object, **environment: str) -> Count:
         "-q",
         f"--junit-xml={report}",
         "-m",
-        "not slow and not cluster",
+        "not slow and not cluster and not artifacts",
         *arguments,
         **environment,
     )

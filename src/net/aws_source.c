@@ -223,7 +223,7 @@ TR_MUST_USE static enum tr_status ask_sts(const struct tr_aws_source *s, struct 
                                           const struct tr_aws_keys *keys, const struct tr_text *body,
                                           struct tr_aws_keys *out, struct tr_error *err) {
   struct tr_text url = {0}, signature = {0};
-  struct tr_http_header headers[4] = {{"content-type", "application/x-www-form-urlencoded; charset=utf-8"}};
+  struct tr_http_header headers[4] = {{"content-type", "application/x-www-form-urlencoded"}};
   struct tr_http_reply reply = {0};
   char when[TR_SIGV4_TIME_SIZE], hash[TR_HEX_SIZE(TR_SHA256_BYTES)];
   uint8_t digest[TR_SHA256_BYTES];

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t clients_lock = PTHREAD_MUTEX_INITIALIZER, shared_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -71,6 +72,18 @@ static void set_up(void) {
   ready = true;
 }
 
+/* Where distributions keep the authorities they trust. A libcurl that was brought from another looks in vain; NULL when
+ * it does not, or when there is nothing to be found. */
+static const char *ca_of_system(void) {
+  static const char *const places[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+                                       "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem"};
+  const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
+  if (curl->age < CURLVERSION_SEVENTH || !curl->cainfo || access(curl->cainfo, R_OK) == 0) return NULL;
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+    if (access(places[i], R_OK) == 0) return places[i];
+  return NULL;
+}
+
 /* A file of certificates the user named, else NULL: libcurl's own default. */
 static const char *ca_from_environment(void) {
   static const char *const names[] = {"AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"};
@@ -78,7 +91,7 @@ static const char *ca_from_environment(void) {
     const char *value = getenv(names[i]);
     if (value && *value) return value;
   }
-  return NULL;
+  return ca_of_system();
 }
 
 enum tr_status tr_http_new(const struct tr_http_options *options, struct tr_http **out, struct tr_error *err) {

@@ -104,13 +104,14 @@ static enum tr_link_outcome prove(struct tr_link *link, struct tr_ctx *ctx, int 
   json_t *challenge = NULL, *proof = NULL, *reply = NULL;
   struct tr_aws_keys keys = {0};
   snprintf(path, sizeof path, "/v1/workers/challenge?deployment=%s", link->settings->deployment);
-  enum tr_link_outcome outcome = tr_link_send(link, NULL, path, NULL, CALL_MS, ctx, status, &challenge, err);
+  const struct tr_link_message question = {.path = path, .deadline_ms = CALL_MS};
+  enum tr_link_outcome outcome = tr_link_send(link, &question, ctx, status, &challenge, err);
   if (outcome == TR_LINK_OK && tr_aws_identity_keys(link->identity, &keys, err) != TR_OK) outcome = TR_LINK_AGAIN;
   if (outcome == TR_LINK_OK && sign(link, challenge, &keys, &proof, err) != TR_OK) outcome = TR_LINK_AGAIN;
   char *text = proof ? json_dumps(proof, JSON_COMPACT) : NULL;
-  if (outcome == TR_LINK_OK)
-    outcome = text ? tr_link_send(link, NULL, "/v1/workers/identity", text, CALL_MS, ctx, status, &reply, err)
-                   : TR_LINK_AGAIN;
+  const struct tr_link_message answer = {
+      .path = "/v1/workers/identity", .body = text, .noted = "(signed request)", .deadline_ms = CALL_MS};
+  if (outcome == TR_LINK_OK) outcome = text ? tr_link_send(link, &answer, ctx, status, &reply, err) : TR_LINK_AGAIN;
   if (outcome == TR_LINK_OK) outcome = keep_token(link, reply, err);
   if (text) tr_crypto_wipe(text, strlen(text));
   free(text);

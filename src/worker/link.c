@@ -38,15 +38,15 @@ static void explain(const json_t *reply, int status, struct tr_error *err) {
   (void)st;
 }
 
-enum tr_link_outcome tr_link_send(struct tr_link *link, const char *authorization, const char *path, const char *body,
-                                  int64_t deadline_ms, struct tr_ctx *ctx, int *status, json_t **reply,
-                                  struct tr_error *err) {
+enum tr_link_outcome tr_link_send(struct tr_link *link, const struct tr_link_message *message, struct tr_ctx *ctx,
+                                  int *status, json_t **reply, struct tr_error *err) {
+  const char *path = message->path, *body = message->body;
   char url[1024];
   struct tr_http_reply answer = {0};
   struct tr_http_header headers[3] = {{"Terality-Version", API_VERSION}};
   int n = 1;
   if (body) headers[n++] = (struct tr_http_header){"Content-Type", "application/json"};
-  if (authorization) headers[n++] = (struct tr_http_header){"Authorization", authorization};
+  if (message->authorization) headers[n++] = (struct tr_http_header){"Authorization", message->authorization};
   snprintf(url, sizeof url, "%s%s", link->settings->scheduler, path);
   struct tr_http_request request = {.method = body ? "POST" : "GET",
                                     .url = url,
@@ -54,12 +54,11 @@ enum tr_link_outcome tr_link_send(struct tr_link *link, const char *authorizatio
                                     .n_headers = n,
                                     .body = body,
                                     .body_bytes = body ? strlen(body) : 0,
-                                    .deadline_ms = deadline_ms,
+                                    .deadline_ms = message->deadline_ms,
                                     .user_agent = "terality-worker"};
   *reply = NULL;
   *status = 0;
-  /* What proves the worker's role is a credential for some minutes: that it was sent is told, not what it was. */
-  tr_audit_note(link->audit, request.method, path, body && !authorization ? "a signed GetCallerIdentity" : body);
+  tr_audit_note(link->audit, request.method, path, message->noted ? message->noted : body);
   enum tr_status st = tr_http_call(link->http, &request, ctx, &answer, err);
   enum tr_link_outcome outcome = TR_LINK_AGAIN;
   if (st == TR_OK) {
@@ -89,7 +88,8 @@ enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const 
     memcpy(authorization, link->authorization, sizeof authorization);
     pthread_mutex_unlock(&link->lock);
     if (outcome != TR_LINK_OK) break;
-    outcome = tr_link_send(link, authorization, path, body, deadline_ms, ctx, status, reply, err);
+    const struct tr_link_message message = {path, body, authorization, NULL, deadline_ms};
+    outcome = tr_link_send(link, &message, ctx, status, reply, err);
     if (outcome != TR_LINK_REFUSED || *status != 401 || !link->identity) break;
     pthread_mutex_lock(&link->lock);
     if (strcmp(authorization, link->authorization) == 0) *link->authorization = 0;

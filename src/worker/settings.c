@@ -84,6 +84,8 @@ static enum tr_status options(int argc, char **argv, struct tr_worker_settings *
 
 enum tr_status tr_worker_settings_begin(struct tr_worker_settings *out, struct tr_error *err) {
   uint8_t random[8];
+  TR_TRY(tr_mem_check_environment(err));
+  TR_TRY(tr_pool_check_environment(err));
   *out = (struct tr_worker_settings){.kind = "local", .renew_ms = 2000, .patience_ms = 600000};
   TR_TRY(tr_crypto_random(random, sizeof random, err));
   out->name[0] = 'w';
@@ -127,8 +129,6 @@ enum tr_status tr_worker_settings_read(int argc, char **argv, struct tr_worker_s
   TR_TRY(options(argc, argv, out, err));
   TR_TRY(tr_worker_settings_take(&environment, out, err));
   unsetenv("TERALITY_WORKER_TOKEN");
-  TR_TRY(tr_mem_check_environment(err));
-  TR_TRY(tr_pool_check_environment(err));
   optind = 1; /* once more: arguments win over the environment */
   return options(argc, argv, out, err);
 }

@@ -8,7 +8,15 @@
 #include <string.h>
 #include <time.h>
 
-enum { HELD = 2, POLL_MS = 20000, ANSWER_MS = 15000, FIRST_PAUSE_MS = 50, LAST_PAUSE_MS = 2000, AUDIT_MS = 5000 };
+enum {
+  HELD = 2,
+  POLL_MS = 20000,
+  ANSWER_MS = 15000,
+  FIRST_PAUSE_MS = 50,
+  LAST_PAUSE_MS = 2000,
+  AUDIT_MS = 5000,
+  LAST_MS = 100
+};
 
 /* How little time a shift has left. */
 enum urgency {
@@ -163,22 +171,6 @@ static void hurry(struct tr_worker *w) {
   w->held[0].cancelled = true;
 }
 
-/* One line per task for whoever collects logs: CloudWatch's embedded metric format. */
-static void log_task(const char *report, double seconds) {
-  struct timespec t;
-  clock_gettime(CLOCK_REALTIME, &t);
-  json_t *o = report ? json_loads(report, 0, NULL) : NULL;
-  bool ok = json_is_true(json_object_get(o, "ok"));
-  printf("{\"_aws\":{\"Timestamp\":%lld,\"CloudWatchMetrics\":[{\"Namespace\":\"terality\",\"Dimensions\":[[]],"
-         "\"Metrics\":[{\"Name\":\"TaskSeconds\",\"Unit\":\"Seconds\"},{\"Name\":\"TaskRows\",\"Unit\":\"Count\"},"
-         "{\"Name\":\"TaskFailures\",\"Unit\":\"Count\"}]}]},\"TaskSeconds\":%.6f,\"TaskRows\":%lld,"
-         "\"TaskFailures\":%d}\n",
-         (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000, seconds,
-         (long long)json_integer_value(json_object_get(o, "rows")), !ok);
-  fflush(stdout);
-  json_decref(o);
-}
-
 static void *run_tasks(void *arg) {
   struct tr_worker *w = arg;
   pthread_mutex_lock(&w->lock);
@@ -190,10 +182,13 @@ static void *run_tasks(void *arg) {
     tr_ctx_init(&w->task_ctx);
     pthread_mutex_unlock(&w->lock);
     int64_t begin = now_ms();
+    struct tr_store_totals before;
+    tr_store_totals_get(&before);
     char *report = tr_runner_run(&w->runner, &w->task_ctx, task);
     int64_t took = now_ms() - begin;
     if (tr_audit_due(&w->audit)) tr_audit_write(&w->audit, AUDIT_MS);
-    if (w->settings->metrics) log_task(report, (double)took / 1000);
+    if (w->settings->metrics)
+      tr_metrics_log(w->settings, w->runner.deployment, task, report, (double)took / 1000, &before);
     pthread_mutex_lock(&w->lock);
     w->running = false;
     w->last_task = now_ms();
@@ -459,10 +454,11 @@ enum tr_status tr_worker_work(struct tr_worker *w, struct tr_worker_shift *shift
   pthread_mutex_lock(&w->lock);
   shift->end = urgency(w) > TIME_ENOUGH ? "deadline" : is_draining(w) ? "drained" : "idle";
   settle(w);
-  int64_t left = left_ms(w) / 2;
+  int64_t left = left_ms(w) - LAST_MS;
   w->shift = &none;
   pthread_mutex_unlock(&w->lock);
-  tr_audit_write(&w->audit, within(left, 0, AUDIT_MS)); /* the process may be frozen for good now */
+  /* Who knows whether the process is ever thawed. */
+  tr_audit_write(&w->audit, within(left, 0, AUDIT_MS));
   return st;
 }
 

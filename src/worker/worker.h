@@ -101,10 +101,15 @@ void tr_link_close(struct tr_link *link);
 enum tr_link_outcome tr_link_call(struct tr_link *link, const char *path, const char *body, int64_t deadline_ms,
                                   struct tr_ctx *ctx, int *status, json_t **reply, struct tr_error *err);
 
-/* One call as it is; `authorization` NULL: none. */
-enum tr_link_outcome tr_link_send(struct tr_link *link, const char *authorization, const char *path, const char *body,
-                                  int64_t deadline_ms, struct tr_ctx *ctx, int *status, json_t **reply,
-                                  struct tr_error *err);
+/* One call as it is. Everything is borrowed. */
+struct tr_link_message {
+  const char *path, *body;   /* body NULL = GET */
+  const char *authorization; /* NULL = none */
+  const char *noted;         /* what the audit keeps of the body; NULL = the body */
+  int64_t deadline_ms;
+};
+enum tr_link_outcome tr_link_send(struct tr_link *link, const struct tr_link_message *message, struct tr_ctx *ctx,
+                                  int *status, json_t **reply, struct tr_error *err);
 
 /* ---- identity.c: the token of a worker that proves its role */
 TR_MUST_USE enum tr_status tr_identity_open(struct tr_link *link, struct tr_error *err);
@@ -136,6 +141,11 @@ struct tr_runner {
 void tr_runner_close(struct tr_runner *r);
 /* Runs a leased task. Gives its report as JSON text (free()); NULL when it was cancelled. */
 char *tr_runner_run(struct tr_runner *r, struct tr_ctx *ctx, const json_t *task);
+
+/* ---- metrics.c */
+/* Prints the line of a task; `before` is what stores had done when it began, `report` NULL when it was stopped. */
+void tr_metrics_log(const struct tr_worker_settings *s, const char *deployment, const json_t *task, const char *report,
+                    double seconds, const struct tr_store_totals *before);
 
 /* ---- talker.c */
 struct tr_worker;

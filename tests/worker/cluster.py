@@ -22,7 +22,7 @@ class Cluster:
     store : str, optional
         URL of the deployment's store; a folder inside `folder` by default.
     lease_ms : int
-        How long a lease lives.
+        How long a lease holds.
     """
 
     def __init__(self, folder: Path, store: str | None = None, lease_ms: int = 1500) -> None:

@@ -34,6 +34,7 @@ enum tr_status tr_http_io_call(struct tr_http *http, struct tr_http_request *req
   request->deadline_ms = deadline_ms;
   request->stall_ms = CALL_STALL_MS;
   enum tr_status st = tr_http_call(http, request, ctx, reply, err);
+  tr_store_count_request(st == TR_OK ? reply->status : 0, reply->body_bytes, request->body_bytes);
   return st == TR_OK ? TR_OK : transport_failure(st, reply, err);
 }
 
@@ -65,6 +66,8 @@ TR_MUST_USE static enum tr_status result(const struct flight *x, const struct tr
 static void finished(void *arg, enum tr_status st, struct tr_http_reply *reply, const struct tr_error *err) {
   struct flight *x = arg;
   struct tr_error mine;
+  bool writes = x->io->kind == TR_IO_PART;
+  tr_store_count_request(st == TR_OK ? reply->status : 0, writes ? 0 : reply->body_bytes, writes ? x->io->bytes : 0);
   if (st == TR_OK) {
     st = result(x, reply, &mine);
   } else {

@@ -27,6 +27,7 @@ static int64_t delay_ms(int tried) {
 /* Shall it be tried again? Then sleeps. */
 static bool again(struct tr_ctx *ctx, int tried, enum tr_status *st, const struct tr_error *err) {
   if (!tr_store_may_pass(*st, err) || tried + 1 >= ATTEMPTS) return false;
+  tr_store_count_retry();
   enum tr_status slept = tr_store_sleep(ctx, delay_ms(tried));
   if (slept == TR_OK) return true;
   *st = slept;
@@ -124,6 +125,7 @@ static void try_again(void *arg, enum tr_status status, struct tr_http_reply *re
     return;
   }
   a->child.io.fresh_connection = true;
+  tr_store_count_retry();
   tr_child_submit(&a->child);
 }
 

@@ -20,6 +20,16 @@
 struct tr_store;
 
 /* storage options by name, see docs/stores.md; borrowed. */
+/* What stores behind HTTP have done in this process so far; for metrics. */
+struct tr_store_totals {
+  int64_t requests;  /* sent, each attempt */
+  int64_t throttled; /* answered 503 or 429 */
+  int64_t failed;    /* not answered, or by another 5xx */
+  int64_t retries;   /* sent again because of either */
+  int64_t bytes_read, bytes_written;
+};
+void tr_store_totals_get(struct tr_store_totals *out);
+
 struct tr_store_option {
   const char *name, *value;
 };

@@ -132,3 +132,7 @@ TR_MUST_USE enum tr_status tr_s3_store_open(const char *rest, const struct tr_st
 TR_MUST_USE enum tr_status tr_azure_store_open(const char *scheme, const char *rest,
                                                const struct tr_store_option *options, int n, struct tr_store **out,
                                                struct tr_error *err);
+
+/* ---- totals.c: counts of requests. `status` 0: no answer came. */
+void tr_store_count_request(int status, size_t bytes_read, size_t bytes_written);
+void tr_store_count_retry(void);

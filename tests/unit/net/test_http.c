@@ -62,6 +62,11 @@ static void get(void **state) {
   assert_false(reply.new_connection);
   tr_http_reply_free(&reply);
   assert_int_equal(peer.connections, before); /* the first one was kept */
+  tr_http_renew(client);
+  assert_int_equal(call((struct tr_http_request){.url = at("/bytes/0")}, &reply, &err), TR_OK);
+  assert_true(reply.new_connection); /* and given up */
+  tr_http_reply_free(&reply);
+  before = peer.connections;
   assert_int_equal(call((struct tr_http_request){.url = at("/bytes/0"), .fresh_connection = true}, &reply, &err),
                    TR_OK);
   assert_true(reply.new_connection);
