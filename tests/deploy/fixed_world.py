@@ -82,8 +82,10 @@ def make_etc(folder: Path, conf: str | None) -> ssl.SSLContext:
     run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
         "-subj", "/CN=test", "-addext", f"subjectAltName={names}", "-keyout", str(key), "-out",
         str(certificate))  # fmt: skip
-    (etc / "ssl" / "certs").mkdir(parents=True)
-    shutil.copy(certificate, etc / "ssl" / "certs" / "ca-certificates.crt")
+    # Where a container has the certificates of its image, and Amazon Linux its own.
+    trusted = etc / ("ssl/certs/ca-certificates.crt" if conf is None else "pki/tls/certs/ca-bundle.crt")
+    trusted.parent.mkdir(parents=True)
+    shutil.copy(certificate, trusted)
     if conf is not None:
         (etc / "terality").mkdir()
         (etc / "terality" / "worker.conf").write_text(conf)
@@ -303,6 +305,8 @@ def refused(world: World) -> dict[str, Any]:
 
 
 def main() -> None:
+    for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        os.environ.pop(name, None)
     place, folder, what = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     world = World(place, folder)
     try:

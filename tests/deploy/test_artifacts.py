@@ -149,3 +149,15 @@ def test_aarch64_under_qemu(tmp_path, cluster, path, table):
     with zipfile.ZipFile(tmp_path / "worker-arm64.zip") as archive:
         assert archive.getinfo("bootstrap").external_attr >> 16 & 0o111
     assert (tmp_path / "worker-arm64.zip").stat().st_size <= 20 << 20
+
+
+def test_the_module_runs_the_trees_tool(tmp_path):
+    def run(folder: Path, *command: str) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, *command, "--help"], cwd=folder, capture_output=True, text=True,
+                              timeout=120, check=False)  # fmt: skip
+
+    shown = run(ROOT, "-m", "terality.deploy.artifacts")
+    assert shown.returncode == 0 and "--arch" in shown.stdout
+    shutil.copy(ROOT / "python" / "terality" / "deploy" / "artifacts.py", tmp_path)  # as if installed elsewhere
+    shown = run(tmp_path, "artifacts.py")
+    assert shown.returncode == 2 and "made from a source tree" in shown.stderr
