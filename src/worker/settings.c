@@ -10,14 +10,19 @@
 static const char usage[] =
     "usage: terality-worker [--name NAME] [--kind KIND] [--idle-seconds N] [--renew-ms N] [--die-with-parent]\n"
     "                       [--metrics]\n"
+    "       terality-worker --fixed ecs|ec2\n"
     "\n"
+    "--fixed takes settings from the task's labels (ecs) or /etc/terality/worker.conf (ec2), and nowhere else.\n"
+    "As a Lambda function (AWS_LAMBDA_RUNTIME_API) it works when it is invoked; arguments mean nothing then.\n"
     "--metrics prints a line per task on stdout, in CloudWatch's embedded metric format.\n"
     "\n"
     "From the environment:\n"
     "  TERALITY_SCHEDULER     URL of the scheduler\n"
-    "  TERALITY_WORKER_TOKEN  token of the deployment\n"
+    "  TERALITY_WORKER_TOKEN  token of the deployment, or\n"
+    "  TERALITY_DEPLOYMENT    id of the deployment, to which the worker proves its AWS role; with TERALITY_REGION\n"
     "  TERALITY_STORE         where the deployment's objects lie: a folder, s3://bucket/prefix\n"
     "  TERALITY_CA_FILE       certificates to trust for the scheduler, PEM\n"
+    "  TERALITY_WORKER_KIND, TERALITY_IDLE_SECONDS\n"
     "  TERALITY_MEMORY_BUDGET, TERALITY_THREADS, and what the store reads (AWS_…)\n";
 
 /* Where settings are looked up: the environment, a file, labels of a container. */
