@@ -2,7 +2,7 @@
 #include "net/aws_call.h"
 #include "base/mem.h"
 #include "net/http_int.h"
-#include "net/sigv4.h"
+#include "net/aws_sign.h"
 #include "net/url.h"
 #include "net/xml.h"
 #include <jansson.h>
@@ -115,37 +115,26 @@ static void finish_failed(struct flight *f, enum tr_aws_result result, const cha
 static void on_reply(void *arg, enum tr_status status, struct tr_http_reply *reply, const struct tr_error *err);
 
 TR_MUST_USE static enum tr_status sign_and_send(struct flight *f, struct tr_error *err) {
-  char date[TR_SIGV4_TIME_SIZE], hex[TR_HEX_SIZE(TR_SHA256_BYTES)];
-  uint8_t hash[TR_SHA256_BYTES];
-  struct tr_http_header headers[TR_AWS_CALL_HEADERS + 4];
-  struct tr_text authorization = {0};
-  int n = 0;
+  struct tr_http_header headers[1 + TR_AWS_CALL_HEADERS + TR_AWS_SIGN_HEADERS] = {{"content-type", f->type}};
+  struct tr_aws_signature signature;
+  int n = 1;
   int64_t now = (int64_t)time(NULL) + f->client->skew, left_ms = (f->until_us - tr_http_now_us()) / 1000;
-  tr_sigv4_time(now, date);
-  TR_TRY(tr_crypto_sha256(f->body, f->body_bytes, hash, err));
-  tr_hex_encode(hash, sizeof hash, hex);
-  headers[n++] = (struct tr_http_header){"content-type", f->type};
-  headers[n++] = (struct tr_http_header){"x-amz-date", date};
-  if (f->keys.session_token) headers[n++] = (struct tr_http_header){"x-amz-security-token", f->keys.session_token};
   for (int i = 0; i < f->n_headers; i++) headers[n++] = (struct tr_http_header){f->names[i], f->values[i]};
-  const struct tr_sigv4 signer = {f->keys.access_key, f->keys.secret_key, f->region, f->service, now, true, true};
-  const struct tr_sigv4_request what = {f->method, f->url, headers, n, hex};
-  enum tr_status st = tr_sigv4_authorize(&signer, &what, &authorization, err);
+  struct tr_http_request request = {.method = f->method,
+                                    .url = f->url,
+                                    .headers = headers,
+                                    .body = f->body,
+                                    .body_bytes = f->body_bytes,
+                                    .max_bytes = REPLY_BYTES,
+                                    .deadline_ms = left_ms < ATTEMPT_MS ? left_ms : ATTEMPT_MS,
+                                    .connect_ms = ATTEMPT_MS / 2};
+  enum tr_status st = tr_aws_sign(&f->keys, f->region, f->service, now, &request, headers, &n, &signature, err);
   if (st == TR_OK) {
-    headers[n++] = (struct tr_http_header){"authorization", tr_text_str(&authorization)};
-    const struct tr_http_request request = {.method = f->method,
-                                            .url = f->url,
-                                            .headers = headers,
-                                            .n_headers = n,
-                                            .body = f->body,
-                                            .body_bytes = f->body_bytes,
-                                            .max_bytes = REPLY_BYTES,
-                                            .deadline_ms = left_ms < ATTEMPT_MS ? left_ms : ATTEMPT_MS,
-                                            .connect_ms = ATTEMPT_MS / 2};
+    request.n_headers = n;
     f->attempts++;
     st = tr_http_submit(f->client->http, &request, on_reply, f, NULL, err);
   }
-  tr_text_free(&authorization);
+  tr_aws_signature_free(&signature);
   return st;
 }
 

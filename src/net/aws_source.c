@@ -4,7 +4,7 @@
 #include "net/aws_endpoints.h"
 #include "net/aws_int.h"
 #include "net/crypto.h"
-#include "net/sigv4.h"
+#include "net/aws_sign.h"
 #include "net/url.h"
 #include "net/xml.h"
 #include <errno.h>
@@ -222,46 +222,29 @@ TR_MUST_USE static enum tr_status read_role(const struct tr_aws_source *s, const
 TR_MUST_USE static enum tr_status ask_sts(const struct tr_aws_source *s, struct tr_http *http,
                                           const struct tr_aws_keys *keys, const struct tr_text *body,
                                           struct tr_aws_keys *out, struct tr_error *err) {
-  struct tr_text url = {0}, signature = {0};
-  struct tr_http_header headers[4] = {{"content-type", "application/x-www-form-urlencoded"}};
+  struct tr_text url = {0};
+  struct tr_aws_signature signature = {0};
+  struct tr_http_header headers[1 + TR_AWS_SIGN_HEADERS] = {{"content-type", "application/x-www-form-urlencoded"}};
   struct tr_http_reply reply = {0};
-  char when[TR_SIGV4_TIME_SIZE], hash[TR_HEX_SIZE(TR_SHA256_BYTES)];
-  uint8_t digest[TR_SHA256_BYTES];
   int n = 1;
   sts_url(s, &url);
   enum tr_status st = tr_text_check(&url, err);
   if (st == TR_OK) st = tr_text_check(body, err);
-  if (st == TR_OK && keys) {
-    int64_t now = (int64_t)time(NULL);
-    tr_sigv4_time(now, when);
-    headers[n++] = (struct tr_http_header){"x-amz-date", when};
-    if (keys->session_token) headers[n++] = (struct tr_http_header){"x-amz-security-token", keys->session_token};
-    TR_GOTO(st, tr_crypto_sha256(body->data, body->length, digest, err));
-    tr_hex_encode(digest, sizeof digest, hash);
-    const struct tr_sigv4 signer = {.access_key = keys->access_key,
-                                    .secret_key = keys->secret_key,
-                                    .region = s->region ? s->region : "us-east-1",
-                                    .service = "sts",
-                                    .time = now,
-                                    .normalize_path = true,
-                                    .escape_path = true};
-    const struct tr_sigv4_request what = {"POST", url.data, headers, n, hash};
-    TR_GOTO(st, tr_sigv4_authorize(&signer, &what, &signature, err));
-    headers[n++] = (struct tr_http_header){"authorization", signature.data};
-  }
-  const struct tr_http_request request = {.method = "POST",
-                                          .url = url.data,
-                                          .headers = headers,
-                                          .n_headers = n,
-                                          .body = body->data,
-                                          .body_bytes = body->length,
-                                          .deadline_ms = STS_MS};
+  struct tr_http_request request = {.method = "POST",
+                                    .url = url.data,
+                                    .headers = headers,
+                                    .body = body->data,
+                                    .body_bytes = body->length,
+                                    .deadline_ms = STS_MS};
+  if (st == TR_OK && keys)
+    st = tr_aws_sign(keys, s->region ? s->region : "us-east-1", "sts", (int64_t)time(NULL), &request, headers, &n,
+                     &signature, err);
+  request.n_headers = n;
   if (st == TR_OK) st = tr_endpoint_get(http, &request, STS_ATTEMPTS, &reply, err);
   if (st == TR_OK) st = read_role(s, &reply, out, err);
-done:
   tr_http_reply_free(&reply);
   tr_text_free(&url);
-  tr_text_free(&signature);
+  tr_aws_signature_free(&signature);
   return st;
 }
 

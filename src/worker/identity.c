@@ -5,7 +5,7 @@
  * back is a token for an hour or so, renewed before it ends.
  */
 #include "base/text.h"
-#include "net/sigv4.h"
+#include "net/aws_sign.h"
 #include "net/url.h"
 #include "worker/worker.h"
 #include <stdio.h>
@@ -37,12 +37,10 @@ static void sts_url(const struct tr_link *link, struct tr_text *to) {
 /* The signed request as the scheduler takes it; `challenge` is its JSON. */
 TR_MUST_USE static enum tr_status sign(struct tr_link *link, const json_t *challenge, const struct tr_aws_keys *keys,
                                        json_t **out, struct tr_error *err) {
-  struct tr_text url = {0}, host = {0}, signature = {0};
+  struct tr_text url = {0}, host = {0};
+  struct tr_aws_signature signature = {0};
   struct tr_url parts;
-  char when[TR_SIGV4_TIME_SIZE], hash[TR_HEX_SIZE(TR_SHA256_BYTES)];
-  uint8_t digest[TR_SHA256_BYTES];
   enum tr_status st;
-  int64_t now = (int64_t)time(NULL);
   const char *server = json_string_value(json_object_get(challenge, "server_id")),
              *nonce = json_string_value(json_object_get(challenge, "nonce"));
   *out = NULL;
@@ -52,26 +50,13 @@ TR_MUST_USE static enum tr_status sign(struct tr_link *link, const json_t *chall
   TR_GOTO(st, tr_url_parse(url.data, &parts, err));
   tr_url_add_authority(&host, &parts);
   TR_GOTO(st, tr_text_check(&host, err));
-  tr_sigv4_time(now, when);
-  struct tr_http_header headers[8] = {{"host", host.data},
-                                      {"content-type", form},
-                                      {"x-amz-date", when},
-                                      {"x-terality-server", server},
-                                      {"x-terality-nonce", nonce}};
-  int n = 5;
-  if (keys->session_token) headers[n++] = (struct tr_http_header){"x-amz-security-token", keys->session_token};
-  TR_GOTO(st, tr_crypto_sha256(body, sizeof body - 1, digest, err));
-  tr_hex_encode(digest, sizeof digest, hash);
-  const struct tr_sigv4 signer = {.access_key = keys->access_key,
-                                  .secret_key = keys->secret_key,
-                                  .region = tr_aws_identity_region(link->identity),
-                                  .service = "sts",
-                                  .time = now,
-                                  .normalize_path = true,
-                                  .escape_path = true};
-  const struct tr_sigv4_request what = {"POST", url.data, headers, n, hash};
-  TR_GOTO(st, tr_sigv4_authorize(&signer, &what, &signature, err));
-  headers[n++] = (struct tr_http_header){"authorization", signature.data};
+  struct tr_http_header headers[4 + TR_AWS_SIGN_HEADERS] = {
+      {"host", host.data}, {"content-type", form}, {"x-terality-server", server}, {"x-terality-nonce", nonce}};
+  int n = 4;
+  const struct tr_http_request request = {
+      .method = "POST", .url = url.data, .body = body, .body_bytes = sizeof body - 1};
+  TR_GOTO(st, tr_aws_sign(keys, tr_aws_identity_region(link->identity), "sts", (int64_t)time(NULL), &request, headers,
+                          &n, &signature, err));
   json_t *o = json_object(), *list = json_object();
   for (int i = 0; i < n; i++) json_object_set_new(list, headers[i].name, json_string(headers[i].value));
   json_object_set_new(o, "deployment", json_string(link->settings->deployment));
@@ -81,7 +66,7 @@ TR_MUST_USE static enum tr_status sign(struct tr_link *link, const json_t *chall
 done:
   tr_text_free(&url);
   tr_text_free(&host);
-  tr_text_free(&signature);
+  tr_aws_signature_free(&signature);
   return st;
 }
 
