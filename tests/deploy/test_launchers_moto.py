@@ -5,16 +5,12 @@ A double in front checks every signature and serves STS; moto checks neither.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import sys
-import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,37 +19,19 @@ from tests.scheduler.conftest import plans  # noqa: F401
 from tests.scheduler.daemon import Scheduler, Tenant, wait_for
 from tests.scheduler.test_api import sources_of
 from tests.scheduler.test_aws_settings import changed, managed
-from tests.store.servers import Unavailable, _installing, _run, _running, free_ports
 
+from . import servers
 from .aws_double import OWN, running
 
-MOTO = "moto[all,server]==5.2.5"
 REGION = "eu-west-1"
 TRUST = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},\
 "Action":"sts:AssumeRole"}]}'
 
 
-@contextlib.contextmanager
-def moto() -> Iterator[str]:
-    with _installing() as folder:
-        binary = folder / "moto" / "bin" / "moto_server"
-        if not binary.exists():
-            _run(sys.executable, "-m", "venv", folder / "moto")
-            _run(folder / "moto" / "bin" / "python", "-m", "pip", "install", "-q", MOTO)
-    port = free_ports(1)
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"http://127.0.0.1:{port}"
-        with _running([str(binary), "-H", "127.0.0.1", "-p", str(port)], f"{url}/moto-api/data.json", folder):
-            yield url
-
-
 @pytest.fixture(scope="module")
 def upstream():
-    try:
-        with moto() as url:
-            yield url
-    except Unavailable as reason:
-        pytest.skip(str(reason))
+    with servers.moto() as url:
+        yield url
 
 
 class Moto:

@@ -12,6 +12,7 @@ from typing import Any
 
 import parliament
 import pytest
+from terality.deploy import permissions
 
 from .policy_simulator import Decision, Request, decide, listed
 from .stack import ACCOUNT, IN_ACCOUNT, REGION, ROOT, SCHEDULER, VARIANTS, Stack
@@ -276,7 +277,10 @@ WORKERS_NOT = [  # what a worker has no business with
     ("s3:PutObject", "keys/d0123"),
     ("s3:PutObject", "uploads/x"),
     ("s3:PutObject", "audit/x"),
+    ("s3:PutObject", "audit/2026-11-30/client-1"),
     ("s3:GetObject", "audit/x"),
+    ("s3:GetObject", "audit/2026-11-30/worker-w1-01"),
+    ("s3:DeleteObject", "audit/2026-11-30/worker-w1-01"),
     ("s3:DeleteObject", "results/x"),
     ("s3:DeleteObject", "keys/d0123"),
     ("s3:DeleteObject", "shuffle/x"),
@@ -418,3 +422,15 @@ def test_boundaries_stop_whoever_attaches_administrator_access(variant: str, sta
     for action, resource in forbidden:
         request = Request(stack.role_arn(role), action, resource, {"aws:RequestedRegion": REGION})
         assert not decide(request, [everything], stack.boundary(role)), f"{variant}: {role} could {action}"
+
+
+def test_the_command_has_a_reason_for_each_permission_and_no_other() -> None:
+    """What `terality deploy aws` shows before it asks."""
+    asked = set()
+    for given in VARIANTS.values():
+        stack = Stack(given=given)
+        for role in stack.of_type("AWS::IAM::Role"):
+            for document in stack.identity_policies(role):
+                allowed = [s for s in document["Statement"] if s["Effect"] == "Allow"]
+                asked |= {action for s in allowed for action in listed(s["Action"])}
+    assert asked == set(permissions.REASONS)

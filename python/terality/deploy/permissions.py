@@ -1,6 +1,6 @@
 """Why each permission in the template is there, in a sentence for the person who has to say yes.
 
-tests/deploy holds this table against the template: an action without a reason fails, and so does a reason without an
+tests/deploy/test_permissions.py holds this table against the template: an action without a reason fails, and so does a reason without an
 action.
 """
 
@@ -47,7 +47,7 @@ REASONS = {
     "ec2:DescribeLaunchTemplates": "managed: find the stack's launch template",
     # the workers' roles
     "s3:GetObject": "workers read inputs, exchanged rows and results",
-    "s3:PutObject": "workers write exchanged rows, commits and results",
+    "s3:PutObject": "workers write exchanged rows, commits, results and their lines of the audit log",
     "s3:DeleteObject": "workers remove what a query no longer needs",
     "s3:ListBucket": "workers find the files of a folder",
     "logs:CreateLogStream": "workers write their logs",
@@ -56,6 +56,13 @@ REASONS = {
     "ecr:BatchCheckLayerAvailability": "Fargate pulls the worker's image",
     "ecr:GetDownloadUrlForLayer": "Fargate pulls the worker's image",
     "ecr:BatchGetImage": "Fargate pulls the worker's image",
+    # the Lambda workers' role, only with AttachLambdaToVpc=yes: used by Lambda's service, denied to the worker itself
+    "ec2:CreateNetworkInterface": "Lambda's service attaches worker functions to the network",
+    "ec2:DeleteNetworkInterface": "Lambda's service detaches worker functions from the network",
+    "ec2:DescribeNetworkInterfaces": "Lambda's service finds the network interfaces it made",
+    "ec2:DescribeSubnets": "Lambda's service looks at the subnets it attaches worker functions to",
+    "ec2:AssignPrivateIpAddresses": "Lambda's service gives the network interfaces it made addresses",
+    "ec2:UnassignPrivateIpAddresses": "Lambda's service takes addresses from the network interfaces it made",
     # a scheduler in this account
     "sts:AssumeRole": "the scheduler in this account takes the scheduler's role, as one elsewhere would",
     "ssm:GetParameter": "the scheduler in this account reads its certificate and its admin key",
