@@ -4,7 +4,7 @@
 
 Scans, joins and sorts of 100 GB to 1 PB by Lambda only, EC2 only, Fargate only and our mixes. Nothing is measured on
 AWS: start-up times, throughputs, request rates, limits and prices are published ones or assumptions, each with its
-source in ``sim.c`` and ``src/scheduler/prices.c``; docs/autoscaling.md discusses them. ``sim.c`` is compiled with the
+source in ``sim.c`` and ``src/scheduler/scale/prices.c``; docs/autoscaling.md discusses them. ``sim.c`` is compiled with the
 system's C compiler together with ``src/scheduler/scale/scale.c``, so it is the very rule that the scheduler runs.
 """
 
@@ -28,7 +28,7 @@ SIZES = (1e11, 1e12, 1e13, 1e14, 1e15)
 PURE = ("lambda", "ec2", "fargate")
 MIXES = ("mix", "mix+fargate")
 BAR = 1.10
-SOURCES = ("bench/scale_sim/sim.c", "src/scheduler/scale/scale.c", "src/scheduler/prices.c")
+SOURCES = ("bench/scale_sim/sim.c", "src/scheduler/scale/scale.c", "src/scheduler/scale/prices.c")
 
 
 @dataclass(frozen=True)

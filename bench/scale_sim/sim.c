@@ -7,11 +7,11 @@
  *
  * Nothing here was measured on AWS. Constants have their source beside them: [V] read in a public source, [M] computed
  * from published raw data, [R] from memory, [A] assumed; docs/autoscaling.md discusses them. Prices and start-up times
- * are those of src/scheduler/prices.c.
+ * are those of src/scheduler/scale/prices.c.
  *
  * What is left out: spot interruptions, failures, speculation, other users of the account, days on which AWS is slow.
  */
-#include "scheduler/prices.h"
+#include "scheduler/scale/prices.h"
 #include "scheduler/scale/scale.h"
 #include <math.h>
 #include <stdio.h>

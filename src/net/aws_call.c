@@ -1,8 +1,8 @@
 /* Calls of AWS: see aws_call.h. A flight keeps copies of all it was given, since each attempt is signed anew. */
 #include "net/aws_call.h"
 #include "base/mem.h"
-#include "net/http_int.h"
 #include "net/aws_sign.h"
+#include "net/http_int.h"
 #include "net/url.h"
 #include "net/xml.h"
 #include <jansson.h>

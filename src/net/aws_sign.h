@@ -12,8 +12,8 @@ struct tr_aws_signature {
 };
 enum { TR_AWS_SIGN_HEADERS = 3 };
 
-/* Adds x-amz-date, x-amz-security-token (where the keys have one) and authorization to request->headers, which must have
- * room for TR_AWS_SIGN_HEADERS more; all headers that are there are signed. Reads method, url and body of
+/* Adds x-amz-date, x-amz-security-token (where the keys have one) and authorization to request->headers, which must
+ * have room for TR_AWS_SIGN_HEADERS more; all headers that are there are signed. Reads method, url and body of
  * `request`. `now`: seconds since 1970, as the server's clock has it. */
 TR_MUST_USE enum tr_status tr_aws_sign(const struct tr_aws_keys *keys, const char *region, const char *service,
                                        int64_t now, const struct tr_http_request *request,

@@ -3,8 +3,8 @@
 #include "base/text.h"
 #include "net/aws_endpoints.h"
 #include "net/aws_int.h"
-#include "net/crypto.h"
 #include "net/aws_sign.h"
+#include "net/crypto.h"
 #include "net/url.h"
 #include "net/xml.h"
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* Bodies of requests and settings, field by field. Every refusal names the field and where it stands. */
 #pragma once
-#include "scheduler/state.h"
+#include "scheduler/state/state.h"
 #include <jansson.h>
 
 /* Reading a JSON object: each call takes one field and says false, with a 400 naming it, when it is not right. The last

@@ -1,6 +1,6 @@
 /* From what a client sends (a sealed plan, how many rows lie where) to the stages of a query. Pure; any thread. */
 #pragma once
-#include "scheduler/spec.h"
+#include "scheduler/state/spec.h"
 
 struct tr_planning_source {
   int32_t n_pieces;

@@ -9,7 +9,7 @@
  * docs/openapi.json describes every route; tests hold what the server says against it.
  */
 #pragma once
-#include "scheduler/state.h"
+#include "scheduler/state/state.h"
 #include <jansson.h>
 
 /* Of the API. A neighbour of this version is served too, anything else is refused with 426. */

@@ -3,7 +3,7 @@
 #include "scheduler/api/api_int.h"
 #include "scheduler/api/openapi.h"
 #include "scheduler/launch/launch.h"
-#include "scheduler/spend.h"
+#include "scheduler/scale/spend.h"
 #include <string.h>
 
 bool tr_api_health(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {

@@ -1,7 +1,7 @@
 /* Leases and reports, workers, capacity. */
 #include "base/arena.h"
 #include "scheduler/api/api_int.h"
-#include "scheduler/spend.h"
+#include "scheduler/scale/spend.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -11,7 +11,7 @@
  * and ends, in /metrics and in the deployment's health, and tried again after a second, two, … a minute.
  */
 #pragma once
-#include "scheduler/state.h"
+#include "scheduler/state/state.h"
 
 struct tr_launch;
 

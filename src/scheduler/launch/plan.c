@@ -1,7 +1,7 @@
 /* One look at a deployment: who is there, what is on its way, what the decision is, and its orders. See launch.h. */
 #include "scheduler/launch/launch_int.h"
-#include "scheduler/prices.h"
-#include "scheduler/scaling.h"
+#include "scheduler/scale/prices.h"
+#include "scheduler/scale/scaling.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

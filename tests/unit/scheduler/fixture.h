@@ -1,7 +1,7 @@
 /* A state of its own in a file of its own, an account with a deployment, and queries of made stages. */
 #pragma once
 #include "base/mem.h"
-#include "scheduler/state.h"
+#include "scheduler/state/state.h"
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>

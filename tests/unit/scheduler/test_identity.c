@@ -1,6 +1,6 @@
 /* Nonces, workers' tokens and proofs: what holds, and that nothing else does. */
 #include "fixture.h"
-#include "scheduler/identity.h"
+#include "scheduler/auth/identity.h"
 
 static const char key[] = "0123456789abcdef", other[] = "0123456789abcdeg";
 

@@ -1,9 +1,9 @@
 /* What queries and deployments cost, and the view of them that scaling decides on. Prices in these tests are AWS' own
  * published ones, written out again. */
 #include "fixture.h"
-#include "scheduler/prices.h"
-#include "scheduler/scaling.h"
-#include "scheduler/spend.h"
+#include "scheduler/scale/prices.h"
+#include "scheduler/scale/scaling.h"
+#include "scheduler/scale/spend.h"
 #include <math.h>
 
 /* A function of 1,769 MB for a second, on arm64. */

@@ -7,7 +7,7 @@
  */
 #pragma once
 #include "scheduler/scale/scale.h"
-#include "scheduler/state.h"
+#include "scheduler/state/state.h"
 
 /* What the deployment's record on AWS says and what the launchers know. Of each kind everything but running, busy and
  * draining (tr_price_kind in prices.h has all that is the same for everybody). */

@@ -1,6 +1,6 @@
 /* Accounts, keys and deployments: see state.h. Each lives in a map by id and in the database; their hashes are in
  * tr_auth, where the server's threads look. */
-#include "scheduler/state.h"
+#include "scheduler/state/state.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* See spend.h. */
-#include "scheduler/spend.h"
-#include "scheduler/prices.h"
+#include "scheduler/scale/spend.h"
+#include "scheduler/scale/prices.h"
 #include <stdio.h>
 #include <string.h>
 

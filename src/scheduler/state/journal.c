@@ -1,5 +1,5 @@
 /* See journal.h. Statements are prepared once; a row is the statement itself. */
-#include "scheduler/journal.h"
+#include "scheduler/state/journal.h"
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>

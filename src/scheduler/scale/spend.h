@@ -7,7 +7,7 @@
  * dollars per hour looks at. Workers that are not on AWS (local, ray) cost nothing.
  */
 #pragma once
-#include "scheduler/state.h"
+#include "scheduler/state/state.h"
 
 /* Dollars a second of this worker. NULL = nobody. */
 double tr_spend_rate(const struct tr_worker *w);

@@ -9,7 +9,7 @@
  * pure; who sends the request is launch/.
  */
 #pragma once
-#include "scheduler/auth.h"
+#include "scheduler/auth/auth.h"
 
 #define TR_SERVER_SECRET_BYTES 65 /* 32 random bytes as hex */
 #define TR_EXTERNAL_ID_BYTES   23 /* 16 random bytes as base64url */

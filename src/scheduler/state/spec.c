@@ -1,4 +1,4 @@
-#include "scheduler/spec.h"
+#include "scheduler/state/spec.h"
 #include "base/json_text.h"
 #include <jansson.h>
 #include <string.h>

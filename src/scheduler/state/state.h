@@ -15,12 +15,12 @@
  */
 #pragma once
 #include "base/text.h"
-#include "scheduler/auth.h"
+#include "scheduler/auth/auth.h"
+#include "scheduler/auth/identity.h"
 #include "scheduler/aws_record.h"
-#include "scheduler/identity.h"
-#include "scheduler/journal.h"
-#include "scheduler/name_map.h"
-#include "scheduler/spec.h"
+#include "scheduler/state/journal.h"
+#include "scheduler/state/name_map.h"
+#include "scheduler/state/spec.h"
 
 struct tr_clock {
   int64_t now, wall;

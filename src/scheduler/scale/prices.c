@@ -1,5 +1,5 @@
 /* See prices.h. Each figure has its source; [V] was read in a public source, [R] is from memory and wants a check. */
-#include "scheduler/prices.h"
+#include "scheduler/scale/prices.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -2,8 +2,8 @@
  * query ends with its last stage. */
 #include "base/json_text.h"
 #include "base/mem.h"
-#include "scheduler/scaling.h"
-#include "scheduler/spend.h"
+#include "scheduler/scale/scaling.h"
+#include "scheduler/scale/spend.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

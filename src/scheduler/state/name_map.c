@@ -1,4 +1,4 @@
-#include "scheduler/name_map.h"
+#include "scheduler/state/name_map.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include <string.h>

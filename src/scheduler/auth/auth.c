@@ -1,9 +1,9 @@
-#include "scheduler/auth.h"
+#include "scheduler/auth/auth.h"
 #include "base/mem.h"
 #include "net/crypto.h"
+#include "scheduler/auth/identity.h"
 #include "scheduler/aws_record.h"
-#include "scheduler/identity.h"
-#include "scheduler/name_map.h"
+#include "scheduler/state/name_map.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* See identity.h. What is signed by our key begins with a word that says what it is, so that a nonce is no token. */
-#include "scheduler/identity.h"
+#include "scheduler/auth/identity.h"
 #include "base/text.h"
 #include "net/crypto.h"
 #include "net/url.h"
 #include "net/xml.h"
-#include "scheduler/state.h"
+#include "scheduler/state/state.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* See scaling.h. */
-#include "scheduler/scaling.h"
-#include "scheduler/spend.h"
+#include "scheduler/scale/scaling.h"
+#include "scheduler/scale/spend.h"
 #include <string.h>
 
 static const double first_row_s = 1e-6; /* of a row, when nothing is known */

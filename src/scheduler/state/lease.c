@@ -2,8 +2,8 @@
  * new and renewed ones go is sorted by their ends. */
 #include "base/hash.h"
 #include "base/json_text.h"
-#include "scheduler/prices.h"
-#include "scheduler/spend.h"
+#include "scheduler/scale/prices.h"
+#include "scheduler/scale/spend.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-#include "scheduler/state.h"
+#include "scheduler/state/state.h"
 #include "base/mem.h"
-#include "scheduler/spend.h"
+#include "scheduler/scale/spend.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
