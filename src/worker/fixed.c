@@ -83,8 +83,7 @@ TR_MUST_USE static enum tr_status get_metadata(json_t **out, struct tr_error *er
 }
 
 TR_MUST_USE static enum tr_status keep_instance(const char *id, struct tr_worker_settings *out, struct tr_error *err) {
-  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/._-";
-  if (!id || !*id || strlen(id) >= sizeof out->instance || id[strspn(id, allowed)])
+  if (!id || !tr_worker_instance_fits(id))
     return tr_fail(err, TR_EXC_RUNTIME, "the metadata do not say what this worker is called");
   strcpy(out->instance, id);
   return TR_OK;

@@ -20,6 +20,7 @@ static const char usage[] =
     "  TERALITY_SCHEDULER     URL of the scheduler\n"
     "  TERALITY_WORKER_TOKEN  token of the deployment, or\n"
     "  TERALITY_DEPLOYMENT    id of the deployment, to which the worker proves its AWS role; with TERALITY_REGION\n"
+    "  TERALITY_WORKER_INSTANCE  what the platform calls this worker (optional)\n"
     "  TERALITY_STORE         where the deployment's objects lie: a folder, s3://bucket/prefix\n"
     "  TERALITY_CA_FILE       certificates to trust for the scheduler, PEM\n"
     "  TERALITY_WORKER_KIND, TERALITY_IDLE_SECONDS\n"
@@ -106,6 +107,11 @@ static enum tr_status check_scheduler(char *scheduler, const char *where, struct
   return TR_OK;
 }
 
+bool tr_worker_instance_fits(const char *id) {
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/._-";
+  return *id && strlen(id) < sizeof((struct tr_worker_settings *)0)->instance && !id[strspn(id, allowed)];
+}
+
 enum tr_status tr_worker_settings_take(const struct tr_worker_lookup *from, struct tr_worker_settings *out,
                                        struct tr_error *err) {
   char kind[sizeof out->kind], idle[16];
@@ -114,9 +120,12 @@ enum tr_status tr_worker_settings_take(const struct tr_worker_lookup *from, stru
   TR_TRY(variable(from, "TERALITY_DEPLOYMENT", false, out->deployment, sizeof out->deployment, err));
   if (*out->deployment)
     TR_TRY(name_option("TERALITY_DEPLOYMENT", out->deployment, out->deployment, sizeof out->deployment, err));
-  if (from->tokens)
+  if (from->tokens) {
+    TR_TRY(variable(from, "TERALITY_WORKER_INSTANCE", false, out->instance, sizeof out->instance, err));
+    if (*out->instance && !tr_worker_instance_fits(out->instance))
+      return tr_fail(err, TR_EXC_VALUE, "TERALITY_WORKER_INSTANCE is no name of a task or an instance");
     TR_TRY(variable(from, "TERALITY_WORKER_TOKEN", !*out->deployment, out->token, sizeof out->token, err));
-  else if (!*out->deployment) return tr_fail(err, TR_EXC_VALUE, "TERALITY_DEPLOYMENT is not set%s", from->where);
+  } else if (!*out->deployment) return tr_fail(err, TR_EXC_VALUE, "TERALITY_DEPLOYMENT is not set%s", from->where);
   TR_TRY(variable(from, "TERALITY_STORE", true, out->store, sizeof out->store, err));
   TR_TRY(variable(from, "TERALITY_REGION", false, out->region, sizeof out->region, err));
   if (*out->region) TR_TRY(name_option("TERALITY_REGION", out->region, out->region, sizeof out->region, err));

@@ -56,6 +56,8 @@ const char *tr_worker_fixed_place(int argc, char **argv);
 TR_MUST_USE enum tr_status tr_worker_settings_begin(struct tr_worker_settings *out, struct tr_error *err);
 /* Watches for a notice that the spot instance will be taken away, and drains. For the rest of the process' life. */
 TR_MUST_USE enum tr_status tr_worker_watch_spot(struct tr_error *err);
+/* Whether a platform may call a worker so. */
+bool tr_worker_instance_fits(const char *id);
 /* The settings that have names in `from`, over what `out` says. */
 TR_MUST_USE enum tr_status tr_worker_settings_take(const struct tr_worker_lookup *from, struct tr_worker_settings *out,
                                                    struct tr_error *err);

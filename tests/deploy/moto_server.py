@@ -1,8 +1,9 @@
 """moto's server with what it leaves undone put right: outputs, route tables, bucket policies.
 
 moto 5.2.5 computes no outputs of a stack that a change set has made, does not take subnets off the route tables of a
-stack that goes (so that its network stays, with DependencyViolation), and takes a bucket policy's statement without
-looking at its condition (a Deny of plain http would lock everybody out).
+stack that goes (so that its network stays, with DependencyViolation), takes a parameter's default for another value
+than none, and a bucket policy's statement without looking at its condition (a Deny of plain http would lock everybody
+out).
 
 ::
 
@@ -15,7 +16,7 @@ import sys
 from typing import Any
 
 from moto.backends import get_backend
-from moto.cloudformation.models import CloudFormationBackend
+from moto.cloudformation.models import CloudFormationBackend, Stack
 from moto.s3.models import FakeBucket
 from moto.server import main
 
@@ -45,6 +46,14 @@ def delete_stack(backend: Any, name_or_stack_id: str) -> None:
     _delete(backend, name_or_stack_id)
 
 
+def has_parameters(stack: Any, others: dict[str, Any]) -> bool:
+    """Compare values: one that is not given is the template's."""
+    defaults = {name: about.get("Default") for name, about in stack.template_dict.get("Parameters", {}).items()}
+    ours, theirs = ({name: str(v) for name, v in {**defaults, **given}.items()} for given in (stack.parameters, others))
+    return ours == theirs
+
+
+Stack.has_parameters = has_parameters
 CloudFormationBackend.execute_change_set = execute_change_set
 CloudFormationBackend.delete_stack = delete_stack
 FakeBucket.get_permission = lambda bucket, action, resource: None

@@ -33,16 +33,18 @@ def signature(secret: str, date: str, region: str, service: str, to_sign: str) -
     return hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
 
 
-def canonical_request(method: str, target: str, headers: Mapping[str, str], signed: list[str], body: bytes) -> str:
-    """Give the canonical request of every service but S3: its path is escaped twice."""
+def canonical_request(
+    method: str, target: str, headers: Mapping[str, str], signed: list[str], body: bytes, s3: bool = False
+) -> str:
+    """Give the canonical request: every service but S3 escapes the path twice and hashes the body itself."""
     path, _, query = target.partition("?")
     pairs = sorted(
         (quote(unquote(name), safe="-_.~"), quote(unquote(value), safe="-_.~"))
         for name, _, value in (part.partition("=") for part in query.split("&") if part)
     )
-    lines = [method, quote(path, safe="/-_.~"), "&".join(f"{n}={v}" for n, v in pairs)]
+    lines = [method, path if s3 else quote(path, safe="/-_.~"), "&".join(f"{n}={v}" for n, v in pairs)]
     lines += [f"{name}:{' '.join(headers[name].split())}" for name in signed]
-    lines += ["", ";".join(signed), hashlib.sha256(body).hexdigest()]
+    lines += ["", ";".join(signed), headers["x-amz-content-sha256"] if s3 else hashlib.sha256(body).hexdigest()]
     return "\n".join(lines)
 
 
@@ -92,7 +94,7 @@ def check(
     sent = datetime.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
     if not stamp.startswith(date):
         raise BadSignature("SignatureDoesNotMatch", "the scope has another day than x-amz-date")
-    canonical = canonical_request(method, target, headers, signed, body)
+    canonical = canonical_request(method, target, headers, signed, body, service == "s3")
     to_sign = "\n".join(
         ["AWS4-HMAC-SHA256", stamp, f"{date}/{region}/{service}/aws4_request",
          hashlib.sha256(canonical.encode()).hexdigest()]

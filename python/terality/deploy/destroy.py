@@ -135,6 +135,7 @@ class Destroy:
     def _is_refused(self, scheduler: Scheduler, deployment: str) -> bool:
         """Wait until the scheduler says that AWS refuses it the role."""
         end = time.monotonic() + _PROOF_SECONDS
+        scheduler.take_role_again(deployment)
         while True:
             refused, words = scheduler.access(deployment)
             if refused or time.monotonic() > end:

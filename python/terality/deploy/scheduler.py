@@ -50,12 +50,9 @@ class Scheduler:
 
     def access(self, deployment: str) -> tuple[bool, str]:
         """Whether AWS refuses the scheduler its role, and in which words; asks for the health, which tries the role."""
-        role = self.health(deployment).get("session", {})
-        error = role.get("error") or {}
-        code = str(error.get("code", ""))
-        if "AccessDenied" in code:
-            return True, str(error.get("text") or code)
-        return False, str(error.get("text") or role.get("state") or "no word yet")
+        error = self.health(deployment).get("role", {}).get("error") or {}
+        words = f"{error.get('code', '')} {error.get('message', '')}".strip()
+        return "AccessDenied" in words, words or "no word yet"
 
     def running(self, deployment: str) -> list[str]:
         """Give the ids of queries that have not ended."""
@@ -84,6 +81,13 @@ class Scheduler:
             raise
         made["limits"]["workers"] = 0
         self.api.put(f"/v1/deployments/{deployment}/aws", made)
+
+    def take_role_again(self, deployment: str) -> None:
+        """Have the scheduler throw away its session and ask for its role anew: settings that are new make it do so."""
+        path = f"/v1/deployments/{deployment}/aws"
+        made = self.api.get(path)
+        self.api.delete(path)
+        self.api.put(path, made)
 
     def wait_for_workers(self, deployment: str, say: Callable[[str], None], patience_seconds: float = 300.0) -> bool:
         """Wait until no worker has been heard of for a while; gives whether all went by themselves."""

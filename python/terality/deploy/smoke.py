@@ -1,6 +1,7 @@
 """A query over rows that this process makes, run by a deployment's workers and compared with pandas' answer.
 
-Run as a program, in the environment of a client (``TERALITY_URL`` and so on); exit status 0 when the answers are equal.
+The text of a program, run in the environment of a client (``TERALITY_URL`` and so on); exit status 0 when the answers
+are equal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def main() -> int:
 
     random = np.random.default_rng(5)
     frame = pandas.DataFrame({"key": random.integers(0, GROUPS, ROWS), "value": random.random(ROWS)})
+    terality.options.mode = "off"
     expected = frame.groupby("key")["value"].agg(["sum", "count"])
+    terality.options.mode = "native"
     session = terality.connect(options={"target_rows": ROWS // 4}, min_rows=0)
     began = time.monotonic()
     got = terality.from_pandas(frame).groupby("key")["value"].agg(["sum", "count"]).to_pandas()
