@@ -4,8 +4,8 @@
 
 Scans, joins and sorts of 100 GB to 1 PB by Lambda only, EC2 only, Fargate only and our mixes. Nothing is measured on
 AWS: start-up times, throughputs, request rates, limits and prices are published ones or assumptions, each with its
-source in ``sim.c`` and ``src/scheduler/scale/prices.c``; docs/autoscaling.md discusses them. ``sim.c`` is compiled with the
-system's C compiler together with ``src/scheduler/scale/scale.c``, so it is the very rule that the scheduler runs.
+source in ``sim.c`` and ``src/scheduler/scale/prices.c``; docs/autoscaling.md discusses them. ``sim.c`` is compiled with
+the system's C compiler together with ``src/scheduler/scale/scale.c``, so it is the very rule that the scheduler runs.
 """
 
 from __future__ import annotations

@@ -175,8 +175,11 @@ class Cloud(AwsDouble):
         return super().answer(method, target, headers, body)
 
     def _serve_s3(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
-        """The servers check signatures, or need not; the host that was signed stays. versitygw knows no sessions: what a
-        role's session has signed is checked here and signed anew with the keys of a user of that server."""
+        """The servers check signatures, or need not; the host that was signed stays.
+
+        versitygw knows no sessions: what a role's session has signed is checked here, and signed anew with the keys of
+        a user of that server.
+        """
         bucket = urlsplit(target).path.split("/")[1]
         to = self.s3.endpoint if bucket in self.data_buckets else self.upstream or ""
         if "x-amz-security-token" not in headers:
@@ -397,7 +400,7 @@ class Cloud(AwsDouble):
         return {one["ParameterKey"]: one["ParameterValue"] for one in about["Parameters"]}
 
     def _as_role(self, role: str) -> dict[str, str]:
-        """The environment of a process that has a session of a worker's role; the data bucket is reached through the account."""
+        """The environment of a process that has a session of a worker's role."""
         access, secret = self.worker_keys[role]
         token = f"session-of-{role}"
         with self.lock:

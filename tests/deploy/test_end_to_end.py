@@ -153,6 +153,7 @@ def test_answers_on_bad_days(site: Site, deployed: str):
     thief.start()
     said = site.workload("--rows", "60000", "--rounds", "1", "--pieces", "3")
     thief.join()
+    assert taken and site.account.faults == []
     assert "round 0: 3 answers are pandas'" in said and "3 queries ran on the deployment" in said
     assert site.account.bad == [] and site.account.faults_of_ours == []
     assert site.account.refused == [], "the scheduler asked for what its role may not do"

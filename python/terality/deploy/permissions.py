@@ -1,7 +1,7 @@
 """Why each permission in the template is there, in a sentence for the person who has to say yes.
 
-tests/deploy/test_permissions.py holds this table against the template: an action without a reason fails, and so does a reason without an
-action.
+tests/deploy/test_permissions.py holds this table against the template: an action without a reason fails, and so does a
+reason without an action.
 """
 
 from __future__ import annotations
