@@ -10,6 +10,8 @@ import pytest
 import terality
 from terality.cluster.processes import LocalCluster
 
+from tests.store import servers
+
 TINY = {"target_rows": 40, "partitions": 4, "broadcast_rows": 10}
 """Options under which a few hundred rows make several tasks of every stage."""
 
@@ -60,3 +62,12 @@ def both() -> Callable[[Callable[[Any], Any], dict[str, Any]], None]:
         check(got, expected, rtol=1e-12)
 
     return compare
+
+
+@pytest.fixture(scope="module")
+def versitygw() -> Iterator[servers.Server]:
+    try:
+        with servers.versitygw() as server:
+            yield server
+    except servers.Unavailable as error:
+        pytest.skip(f"versitygw: {error}")

@@ -88,15 +88,6 @@ def watched(
         terality.options.mode = mode
 
 
-@pytest.fixture(scope="module")
-def versitygw() -> Iterator[servers.Server]:
-    try:
-        with servers.versitygw() as server:
-            yield server
-    except servers.Unavailable as error:
-        pytest.skip(f"versitygw: {error}")
-
-
 def table() -> pd.DataFrame:
     n = 100
     frame = pd.DataFrame({

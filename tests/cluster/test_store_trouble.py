@@ -19,15 +19,6 @@ from tests.worker.cluster import Cluster
 FRAME = pd.DataFrame({"k": np.arange(3000) % 7, "x": np.arange(3000) * 0.5})
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[servers.Server]:
-    try:
-        with servers.versitygw() as running:
-            yield running
-    except servers.Unavailable as error:
-        pytest.skip(f"versitygw: {error}")
-
-
 @pytest.fixture
 def clusters(tmp_path: Path) -> Iterator[Any]:
     """Make a cluster over the store of this URL; it is stopped at the end."""
@@ -45,8 +36,8 @@ def clusters(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
-def on_s3(server: servers.Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in server.environment.items():
+def on_s3(versitygw: servers.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in versitygw.environment.items():
         monkeypatch.setenv(name, value)
 
 
@@ -79,7 +70,7 @@ def test_a_worker_without_rights_names_what_it_may_not_read(clusters: Any, on_s3
     assert cluster.running() == 0
 
 
-def test_a_worker_whose_rights_end_in_the_middle(clusters: Any, on_s3: None, server: servers.Server) -> None:
+def test_a_worker_whose_rights_end_in_the_middle(clusters: Any, on_s3: None, versitygw: servers.Server) -> None:
     """Answers 403 from the second stage on, as when a session token expires."""
 
     def rule(exchange: Any) -> str:
@@ -87,7 +78,7 @@ def test_a_worker_whose_rights_end_in_the_middle(clusters: Any, on_s3: None, ser
 
     cluster = clusters("s3://tables/expired")
     cluster.connect(target_rows=500, broadcast_rows=-1)
-    with Proxy(server.endpoint, rule) as proxy:
+    with Proxy(versitygw.endpoint, rule) as proxy:
         cluster.worker(AWS_ENDPOINT_URL=proxy.url)
         with pytest.raises(PermissionError, match=r"s3://tables/expired/shuffle/\S+: .*ExpiredToken"):
             sums()

@@ -1,4 +1,4 @@
-"""moto's server with what it leaves undone put right: outputs, route tables, bucket policies.
+"""moto with what it leaves undone put right, on import or as a server: outputs, route tables, bucket policies.
 
 moto 5.2.5 computes no outputs of a stack that a change set has made, does not take subnets off the route tables of a
 stack that goes (so that its network stays, with DependencyViolation), takes a parameter's default for another value

@@ -20,7 +20,7 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from moto import mock_aws
 
-from . import moto_gaps
+from . import moto_server  # noqa: F401 (mends moto on import)
 from .policy_simulator import listed
 from .stack import ACCOUNT, PARAMETERS, REGION, TEMPLATE, VARIANTS, Stack, load
 
@@ -433,7 +433,7 @@ def deploy(aws: Any, given: dict[str, str]) -> dict[str, str]:
 def test_deploys_and_deletes(aws: Any, variant: str) -> None:
     outputs = deploy(aws, VARIANTS[variant])
     assert set(outputs) == set(STACKS[variant].outputs)
-    iam, s3, ec2, cloudformation = (aws.client(c) for c in ("iam", "s3", "ec2", "cloudformation"))
+    iam, s3, cloudformation = (aws.client(c) for c in ("iam", "s3", "cloudformation"))
     made = {role["RoleName"] for role in iam.list_roles()["Roles"]}
     assert made == {p["RoleName"] for p in STACKS[variant].of_type("AWS::IAM::Role").values()}
     assert {f["FunctionName"] for f in aws.client("lambda").list_functions()["Functions"]} == {
@@ -447,7 +447,6 @@ def test_deploys_and_deletes(aws: Any, variant: str) -> None:
     assert aws.client("ecs").describe_clusters(clusters=[outputs["EcsCluster"]])["clusters"][0]["status"] == "ACTIVE"
     s3.put_object(Bucket=outputs["DataBucket"], Key="results/q1/0-0", Body=b"data")
 
-    moto_gaps.before_deletion(ec2, cloudformation, "terality-demo")
     cloudformation.delete_stack(StackName="terality-demo")
     assert iam.list_roles()["Roles"] == []
     assert aws.client("lambda").list_functions()["Functions"] == []
