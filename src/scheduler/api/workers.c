@@ -180,7 +180,9 @@ bool tr_api_lease(struct tr_state *s, struct tr_api_call *call, struct tr_clock 
   if (!last) tr_lease_give(s, w, in->want, at, out);
   tr_text_add_str(out, "],\"cancel\":[");
   if (in->stop.length) tr_text_add(out, in->stop.data, in->stop.length);
-  tr_text_add_format(out, "],\"drain\":%s}", w->drain ? "true" : "false");
+  tr_text_add_format(out, "],\"drain\":%s", w->drain ? "true" : "false");
+  if (w->stay_ms > 0 && !w->drain) tr_text_add_format(out, ",\"idle_ms\":%lld", (long long)w->stay_ms);
+  tr_text_add_char(out, '}');
   w->told |= w->drain;
   return tr_api_answer(call, 200);
 }

@@ -372,6 +372,7 @@ void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_cl
                                           .rows = r->rows,
                                           .seconds = r->seconds,
                                           .core_seconds = r->seconds * (r->by ? r->by->cores : 1),
+                                          .slot = r->by ? r->by->slot : 0,
                                           .segments = r->segments},
                  at);
 }
@@ -456,6 +457,7 @@ struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, co
     w->counted = false;
   }
   snprintf(w->kind, sizeof w->kind, "%s", kind);
+  w->slot = tr_price_slot(kind);
   w->cores = cores;
   w->memory = memory;
   price(w);

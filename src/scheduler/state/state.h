@@ -18,6 +18,7 @@
 #include "scheduler/auth/auth.h"
 #include "scheduler/auth/identity.h"
 #include "scheduler/aws_record.h"
+#include "scheduler/scale/prices.h"
 #include "scheduler/state/journal.h"
 #include "scheduler/state/name_map.h"
 #include "scheduler/state/spec.h"
@@ -78,7 +79,9 @@ struct tr_deployment {
   char external_id[TR_EXTERNAL_ID_BYTES]; /* what the scheduler shows when it takes the role on AWS */
   struct tr_aws_record *aws;              /* NULL = not on AWS */
   int64_t aws_version;                    /* changes with `aws`; unique in the process */
-  double row_seconds;                     /* the same of core-seconds per input row */
+  double row_seconds;                     /* the same of core-seconds per input row, of the reference */
+  double pace[TR_PRICE_SLOTS];            /* of each kind, measured: scaling.h. 0 = not yet */
+  int8_t reference;                       /* the kind that others are measured by; -1 = none yet */
   struct tr_spend spend;
   double usd_per_query; /* the most that a query may cost; 0 = no cap */
   bool spot;            /* its instances are asked for at spot prices */
@@ -100,7 +103,14 @@ struct tr_task {
   double usd;          /* of all its attempts */
   uint64_t error;      /* what the last failure looked like */
   uint8_t state, failures, same;
-  bool queued; /* in the retry queue, perhaps in vain */
+  uint8_t slot; /* the kind of worker that did it (prices.h); 0 after a restart */
+  bool queued;  /* in the retry queue, perhaps in vain */
+};
+
+/* What done tasks of a stage took on one kind of worker. */
+struct tr_measure {
+  double core_seconds;
+  int64_t rows; /* that they read */
 };
 
 struct tr_query_stage {
@@ -113,8 +123,9 @@ struct tr_query_stage {
   bool held;       /* was ready before a restart: wait for its workers */
   struct tr_task *retry_first, *retry_last;
   int64_t rows, bytes;
-  double seconds, core_seconds;    /* of done tasks */
-  int64_t rows_read;               /* input rows of done tasks */
+  double seconds; /* of done tasks */
+  struct tr_measure by[TR_PRICE_SLOTS];
+  double expected_row;             /* core-seconds of a row, as it was expected before any task was done; 0 = unknown */
   double rows_in, rows_out;        /* of the whole stage, as scaling.c estimates them */
   int64_t *part_rows, *part_bytes; /* of all done tasks, per part */
 };
@@ -146,6 +157,9 @@ struct tr_worker {
   struct tr_deployment *deployment;
   int64_t seen, since, memory; /* since: first call */
   int32_t cores, n_leases;
+  int32_t slot;                 /* of its kind in prices.h */
+  int64_t idle_from;            /* has had no lease since then; 0 = has one (launch/) */
+  int64_t stay_ms;              /* told to stay so long without a lease; 0 = as its own settings say */
   bool drain, told;             /* told: an answer has said so */
   bool counted;                 /* as one that was started (launch/) */
   bool start_paid;              /* its start is in the deployment's costs */
@@ -239,6 +253,7 @@ struct tr_segments {
 struct tr_task_result {
   int64_t attempt, rows;
   double seconds, core_seconds;
+  int32_t slot; /* the kind of worker */
   struct tr_segments segments;
 };
 void tr_task_done(struct tr_state *s, struct tr_task *t, const struct tr_task_result *result, struct tr_clock at);
