@@ -265,6 +265,28 @@ def test_idle_workers_are_told_to_stay_for_later_stages(tenant, aws, group_plan)
     wait_for(lambda: "idle_ms" not in lease(tenant, "w1", "lambda-small", "r1", want=0))
 
 
+def test_a_task_that_needs_more_memory_gets_a_larger_function(tenant, aws, group_plan):
+    def invoked(size):
+        return sum(call.target.endswith(f"-{size}/invocations") for call in aws.made("lambda", "Invoke"))
+
+    settle(tenant, changed("limits.workers", 3, LAMBDA))
+    submit(tenant, group_plan, 2)
+    wait_for(lambda: invoked("small") == 2)
+    task = lease(tenant, "w", "lambda-small", "r", memory=1061 << 20)["tasks"][0]
+    assert not invoked("large")
+    failed = {name: task[name] for name in ("query", "stage", "task", "attempt")}
+    failed |= {"ok": False, "class": "MemoryError", "retry": True}
+    lease(tenant, "w", "lambda-small", "r", memory=1061 << 20, want=0, reports=[failed])
+    wait_for(lambda: invoked("large") == 1)
+    # The small one gets the other task, and no more.
+    other = lease(tenant, "w", "lambda-small", "r", memory=1061 << 20)["tasks"][0]
+    assert other["task"] != task["task"]
+    more = {"memory": 1061 << 20, "running": [other["lease"]]}
+    assert lease(tenant, "w", "lambda-small", "r", **more)["tasks"] == []
+    again = lease(tenant, "large", "lambda-large", "r2", memory=6144 << 20)["tasks"][0]
+    assert (again["task"], again["attempt"]) == (task["task"], task["attempt"] + 1)
+
+
 def test_a_group_that_is_not_there(tenant, aws, group_plan):
     empty = b"<R><DescribeAutoScalingGroupsResult><AutoScalingGroups/></DescribeAutoScalingGroupsResult></R>"
     aws.fail(Reply(200, empty), "autoscaling")

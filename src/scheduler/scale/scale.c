@@ -76,9 +76,13 @@ static void count_money(struct plan *p) {
   p->money = at_least(0, p->money);
 }
 
+static bool fits(const struct tr_scale_view *v, const struct tr_scale_kind *k) {
+  return v->task_memory <= 0 || k->memory >= v->task_memory;
+}
+
 static bool can_run(const struct tr_scale_view *v, const struct tr_scale_kind *k) {
   if (k->max <= 0 || k->cores <= 0) return false;
-  if (v->task_memory <= 0 || k->memory >= v->task_memory) return true;
+  if (fits(v, k) || (v->tasks_large > 0 && v->tasks_large < v->tasks_open)) return true;
   /* When nothing is large enough the largest has to try. */
   for (int i = 0; i < v->n_kinds && i < TR_SCALE_KINDS; i++)
     if (v->kinds[i].max > 0 && v->kinds[i].cores > 0 && v->kinds[i].memory > k->memory) return false;
@@ -302,6 +306,24 @@ static void launch_fast(struct plan *p) {
   }
 }
 
+/* Tasks that need much memory, perhaps among others: workers of other kinds are of no use to them, however many there
+ * are. */
+static void launch_large(struct plan *p) {
+  const struct tr_scale_view *v = p->view;
+  struct kind *best = NULL;
+  double there = 0, tasks = v->tasks_large > 0 ? v->tasks_large : p->open;
+  if (v->task_memory <= 0) return;
+  for (int i = 0; i < p->n; i++) {
+    struct kind *a = &p->kinds[i];
+    if (!fits(v, a->k)) continue;
+    there += a->k->running + coming(a) + a->launch;
+    if (a->usable && (!best || a->k->start_s < best->k->start_s)) best = a;
+  }
+  if (!best) return;
+  double need = ceil(at_most(tasks, at_least(1, tasks * p->task / best->power / p->target)));
+  launch_up_to(p, best, need - there);
+}
+
 /* Gives places of planned launches and of running workers of dearer kinds to kind a, which wants `n`. */
 static void make_room(struct plan *p, const struct kind *a, double n) {
   double keep = fast_share * p->view->max_workers, lack = n - p->places;
@@ -380,6 +402,18 @@ static void drain_dear(struct plan *p) {
   }
 }
 
+/* Those that large tasks need stay. */
+static void keep_large(struct plan *p) {
+  int32_t keep = p->view->task_memory > 0 ? p->view->tasks_large : 0;
+  for (int i = 0; i < p->n && keep > 0; i++) {
+    struct kind *a = &p->kinds[i];
+    if (!fits(p->view, a->k)) continue;
+    int32_t most = a->k->running > keep ? a->k->running - keep : 0;
+    if (a->drain > most) a->drain = most;
+    keep -= a->k->running - a->drain;
+  }
+}
+
 /* How long idle workers stay. Those that later work needs stay for as long as it would take to have them again, but no
  * longer than that work will keep them busy, so that waiting costs no more than working. */
 static double stay(const struct plan *p, const struct kind *a) {
@@ -413,11 +447,13 @@ void tr_scale_decide(const struct tr_scale_view *view, struct tr_scale_orders *o
     return;
   }
   p.fast = find_fast(&p);
+  launch_large(&p);
   if (p.fast >= 0 && !can_wait(&p)) launch_fast(&p);
   launch_cheap(&p);
   launch_any(&p);
   drain_dear(&p);
   drain_slow(&p);
+  keep_large(&p);
   bool launches = false;
   for (int i = 0; i < p.n; i++) {
     out->kinds[i] = (struct tr_scale_order){p.kinds[i].launch, p.kinds[i].drain, stay(&p, &p.kinds[i])};

@@ -38,7 +38,8 @@ struct tr_scale_view {
   double task_core_seconds;  /* of a whole task, of those that can run now: the mean */
   int32_t tasks_left;        /* not done */
   int32_t tasks_open;        /* ready or leased: what workers could run now */
-  int64_t task_memory;       /* the largest budget a ready task asks for; 0 = any */
+  int32_t tasks_large;       /* of those: need task_memory; 0 while task_memory is not = all */
+  int64_t task_memory;       /* that a worker must have for them; 0 = any */
   double target_s;
   int32_t max_workers;                    /* of the deployment */
   double usd_this_hour, usd_per_hour_max; /* spent in the last 60 minutes; max 0 = no cap */

@@ -141,7 +141,8 @@ static int32_t clamped(int64_t n) { return n < 0 ? 0 : n > INT32_MAX ? INT32_MAX
 void tr_scaling_view(const struct tr_state *s, struct tr_deployment *d, const struct tr_scaling_settings *settings,
                      struct tr_clock at, struct tr_scale_view *view) {
   *view = (struct tr_scale_view){.tasks_left = clamped(d->n_left),
-                                 .tasks_open = clamped(d->n_ready + d->n_leased),
+                                 .tasks_open = clamped(d->n_ready + d->n_large + d->n_leased),
+                                 .tasks_large = clamped(d->n_large),
                                  .target_s = settings->target_s,
                                  .max_workers = settings->max_workers,
                                  .usd_this_hour = tr_spend_hour(d, at),
@@ -156,6 +157,8 @@ void tr_scaling_view(const struct tr_state *s, struct tr_deployment *d, const st
     view->kinds[k].pace = tr_scaling_pace(d, tr_price_slot(view->kinds[k].name));
   }
   count_workers(d, view);
+  for (const struct tr_task *t = d->large; t; t = t->next)
+    if (t->memory > view->task_memory / TR_MEMORY_OF_BUDGET) view->task_memory = t->memory * TR_MEMORY_OF_BUDGET;
   double open = 0;
   int64_t open_tasks = 0;
   for (struct tr_query *q = d->first; q; q = q->next) {

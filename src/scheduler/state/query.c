@@ -57,8 +57,7 @@ void tr_query_free(struct tr_state *s, struct tr_query *q) {
     struct tr_query_stage *stage = &q->stages[i];
     for (int t = 0; stage->tasks && t < stage->spec->n_tasks; t++) {
       struct tr_task *task = &stage->tasks[t];
-      if (task->state == TR_TASK_LEASED || task->state == TR_TASK_BACKOFF || task->state == TR_TASK_READY)
-        tr_task_set(s, task, TR_TASK_WAITING);
+      if (task->state != TR_TASK_WAITING && task->state != TR_TASK_DONE) tr_task_set(s, task, TR_TASK_WAITING);
     }
     if (stage->spec) d->n_left -= stage->spec->n_tasks - stage->n_done;
   }
@@ -213,7 +212,8 @@ void tr_query_stage_open(struct tr_state *s, struct tr_query_stage *stage) {
 
 void tr_query_stage_shut(struct tr_state *s, struct tr_query_stage *stage) {
   for (int t = 0; t < stage->spec->n_tasks; t++)
-    if (stage->tasks[t].state == TR_TASK_READY) tr_task_set(s, &stage->tasks[t], TR_TASK_WAITING);
+    if (stage->tasks[t].state == TR_TASK_READY || stage->tasks[t].state == TR_TASK_LARGE)
+      tr_task_set(s, &stage->tasks[t], TR_TASK_WAITING);
 }
 
 /* Calls for each input of a later stage that reads this one. */

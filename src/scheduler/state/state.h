@@ -73,7 +73,8 @@ struct tr_deployment {
   struct tr_query *first, *last; /* its running queries in the order of acceptance */
   struct tr_query *turn;         /* where the next lease looks first */
   struct tr_name_map workers;
-  int64_t n_ready, n_leased;              /* tasks */
+  int64_t n_ready, n_leased, n_large;     /* tasks */
+  struct tr_task *large;                  /* those that are LARGE */
   int64_t n_left;                         /* tasks of its queries that are not done */
   double task_seconds;                    /* moving mean; 0 = none seen */
   char external_id[TR_EXTERNAL_ID_BYTES]; /* what the scheduler shows when it takes the role on AWS */
@@ -87,20 +88,22 @@ struct tr_deployment {
   bool spot;            /* its instances are asked for at spot prices */
 };
 
-enum tr_task_state { TR_TASK_WAITING, TR_TASK_READY, TR_TASK_BACKOFF, TR_TASK_LEASED, TR_TASK_DONE };
+/* LARGE: ready, for workers with more memory than it has failed for. */
+enum tr_task_state { TR_TASK_WAITING, TR_TASK_READY, TR_TASK_LARGE, TR_TASK_BACKOFF, TR_TASK_LEASED, TR_TASK_DONE };
 
 struct tr_task {
   struct tr_query_stage *stage;
-  struct tr_task *next, *prev; /* among the leased, or among those in backoff */
+  struct tr_task *next, *prev; /* among the leased, among those in backoff, or among the large of the deployment */
   struct tr_task *retry;       /* queue of its stage */
   struct tr_worker *worker;    /* that holds the lease */
-  int64_t until;               /* end of the lease or of the backoff */
+  int64_t until;               /* end of the lease or of the backoff; of a large one: when to look for workers again */
   int64_t since;               /* when the lease was given */
   int64_t attempt;             /* the last one given out; of a done task: the one that won */
   int64_t lost_attempt;        /* its object is gone: the next attempt replaces it; 0 = none */
   int64_t rows, bytes;
   double core_seconds; /* of a done task */
   double usd;          /* of all its attempts */
+  int64_t memory;      /* the budget of a worker that it has failed for, the largest; 0 = of none */
   uint64_t error;      /* what the last failure looked like */
   uint8_t state, failures, same;
   uint8_t slot; /* the kind of worker that did it (prices.h); 0 after a restart */
@@ -284,6 +287,8 @@ void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_cl
 bool tr_lease_parse(const char *text, char query[TR_ID_BYTES], int32_t *stage, int32_t *task, int64_t *attempt);
 /* The worker says that it runs this: the lease lives on, or is taken up after a restart. False: it should stop. */
 bool tr_lease_renew(struct tr_state *s, struct tr_worker *w, const char *lease, struct tr_clock at);
+/* Whether there is a task that this worker could be given now. */
+bool tr_lease_ready(const struct tr_worker *w);
 /* Gives out up to `want` tasks as JSON objects, comma after comma. Returns how many. */
 int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, struct tr_clock at, struct tr_text *out);
 /* The worker of this name, made when it is new. NULL with a fault. */
@@ -293,6 +298,8 @@ struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, co
 void tr_worker_gone(struct tr_state *s, struct tr_worker *w);
 /* Leases that ran out, backoffs and the grace that are over. */
 void tr_leases_tick(struct tr_state *s, struct tr_clock at);
+/* Fails queries with tasks that no worker has, or will have, the memory for. */
+void tr_lease_look_at_large(struct tr_state *s, struct tr_deployment *d, struct tr_clock at);
 /* Workers that would end the work at hand in target_ms. */
 int64_t tr_workers_wanted(const struct tr_state *s, const struct tr_deployment *d);
 

@@ -284,6 +284,45 @@ static void large_tasks_get_large_workers(void **state) {
   assert_true(o.kinds[1].launch > 0);
 }
 
+static void a_few_large_tasks_get_a_few_large_workers(void **state) {
+  (void)state;
+  struct tr_scale_view v = view_of(3000, 500);
+  v.kinds[2] = large_lambda();
+  v.task_memory = 4 * gib;
+  v.tasks_large = 3;
+  struct tr_scale_orders o = decide(&v);
+  /* 3 tasks of 6 core-seconds: one will do. The rest of the 100 cores are small. */
+  assert_int_equal(o.kinds[2].launch, 1);
+  assert_int_equal(o.kinds[0].launch, 95);
+  /* Small ones that have nothing else to do are no help. */
+  v = view_of(10, 2);
+  v.kinds[2] = large_lambda();
+  v.kinds[0].running = 50;
+  v.task_memory = 4 * gib;
+  v.tasks_large = 2;
+  o = decide(&v);
+  assert_int_equal(o.kinds[2].launch, 1);
+  assert_int_equal(o.kinds[0].launch, 0);
+  v.kinds[2].running = 1;
+  assert_int_equal(decide(&v).kinds[2].launch, 0);
+}
+
+/* Instances are there for the rest and would have functions go, but only the large one of these has the memory. */
+static void the_large_one_stays_for_the_large_task(void **state) {
+  (void)state;
+  struct tr_scale_view v = view_of(1e6, 100000);
+  v.kinds[2] = large_lambda();
+  v.kinds[2].memory = 32 * gib;
+  v.kinds[E].running = 4044;
+  v.kinds[2].running = 3;
+  v.task_memory = 20 * gib;
+  v.tasks_large = 2;
+  assert_int_equal(decide(&v).kinds[2].drain, 1);
+  v.tasks_large = 0;
+  v.task_memory = 0;
+  assert_int_equal(decide(&v).kinds[2].drain, 3);
+}
+
 static void large_functions_help_when_small_ones_are_too_few(void **state) {
   (void)state;
   struct tr_scale_view v = view_of(60000, 5000);
@@ -432,6 +471,7 @@ static struct tr_scale_view random_view(void) {
   if (below(2)) v.core_seconds_later = v.core_seconds_left * unit() * 1.1;
   if (below(2)) v.task_core_seconds = size(1000);
   if (below(3) == 0) v.task_memory = (int64_t)size(64e9);
+  if (v.task_memory && below(2)) v.tasks_large = (int32_t)below((uint64_t)v.tasks_open + 1);
   for (int i = 0; i < v.n_kinds; i++) v.kinds[i] = random_kind();
   return v;
 }
@@ -654,6 +694,8 @@ int main(void) {
       cmocka_unit_test(a_failing_launcher_is_passed_over),
       cmocka_unit_test(starts_that_never_end_are_passed_over),
       cmocka_unit_test(large_tasks_get_large_workers),
+      cmocka_unit_test(a_few_large_tasks_get_a_few_large_workers),
+      cmocka_unit_test(the_large_one_stays_for_the_large_task),
       cmocka_unit_test(large_functions_help_when_small_ones_are_too_few),
       cmocka_unit_test(bursts_are_limited),
       cmocka_unit_test(a_slow_core_counts_for_less),
