@@ -54,10 +54,14 @@ def delete_stack(backend: Any, name_or_stack_id: str) -> None:
     _delete(backend, name_or_stack_id)
 
 
+def _text(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
 def has_parameters(stack: Any, others: dict[str, Any]) -> bool:
     """Compare values: one that is not given is the template's."""
     defaults = {name: about.get("Default") for name, about in stack.template_dict.get("Parameters", {}).items()}
-    ours, theirs = ({name: str(v) for name, v in {**defaults, **given}.items()} for given in (stack.parameters, others))
+    ours, theirs = ({name: _text(v) for name, v in {**defaults, **given}.items()} for given in (stack.parameters, others))
     return ours == theirs
 
 
@@ -66,11 +70,8 @@ def build_resource_diff(resources: Any, template: dict[str, Any], parameters: An
     found = _diff(resources, template)
     defaults = {name: about.get("Default") for name, about in template.get("Parameters", {}).items()}
 
-    def value(given: dict[str, Any], name: str) -> str:
-        one = given.get(name, defaults.get(name))
-        return ",".join(one) if isinstance(one, list) else str(one)
-
-    changed = [p for p in parameters or {} if value(resources.input_parameters, p) != value(parameters, p)]
+    had, given = {**defaults, **resources.input_parameters}, {**defaults, **(parameters or {})}
+    changed = [name for name in given if parameters and _text(had.get(name)) != _text(given[name])]
     for name, about in template["Resources"].items():
         text = json.dumps(about, default=str)
         if about["Type"] in _UPDATED and any(f'"{p}"' in text or f"${{{p}}}" in text for p in changed):
@@ -83,8 +84,7 @@ _UPDATED = ("AWS::IAM::Role", "AWS::EC2::LaunchTemplate", "AWS::ECS::TaskDefinit
 
 def load_parameters(resources: Any) -> None:
     """Take lists as texts."""
-    given = resources.input_parameters.items()
-    resources.input_parameters = {name: ",".join(v) if isinstance(v, list) else v for name, v in given}
+    resources.input_parameters = {name: _text(value) for name, value in resources.input_parameters.items()}
     _load(resources)
 
 

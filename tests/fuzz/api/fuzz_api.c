@@ -102,7 +102,7 @@ static int64_t count_all(void) {
       leased += q->n_leased;
     }
     require(ready == d->n_ready && leased == d->n_leased, "counts are not what counting gives");
-    n += d->n_ready * 7 + d->n_leased * 11 + d->n_left * 13;
+    n += d->n_ready * 7 + d->n_leased * 11 + d->n_left * 13 + (int64_t)d->workers.n * 17;
   }
   return n;
 }
