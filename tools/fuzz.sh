@@ -18,7 +18,9 @@ CXX=clang++
 export PATH CC CXX
 tools/configure.sh "$BUILD/fuzz" -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
   -Dfuzzers=true -Dpython=false
-ninja -C "$BUILD/fuzz" ${JOBS:+-j"$JOBS"} --quiet
+programs=$(for name in ${TARGETS:-}; do echo "tests/fuzz/$name"; done)
+# shellcheck disable=SC2086 # names of targets, or none for all
+ninja -C "$BUILD/fuzz" ${JOBS:+-j"$JOBS"} --quiet $programs
 mkdir -p out/fuzz/findings
 status=0
 for program in $(find "$BUILD/fuzz/tests/fuzz" -type f -name 'fuzz_*' -perm -u+x | sort); do

@@ -59,9 +59,10 @@ def _text(value: Any) -> str:
 
 
 def has_parameters(stack: Any, others: dict[str, Any]) -> bool:
-    """Compare values: one that is not given is the template's."""
+    """Compare with the values of the last update: one that is not given is the template's."""
     defaults = {name: about.get("Default") for name, about in stack.template_dict.get("Parameters", {}).items()}
-    ours, theirs = ({name: _text(v) for name, v in {**defaults, **given}.items()} for given in (stack.parameters, others))
+    had = stack.resource_map.input_parameters
+    ours, theirs = ({name: _text(v) for name, v in {**defaults, **given}.items()} for given in (had, others))
     return ours == theirs
 
 

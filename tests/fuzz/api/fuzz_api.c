@@ -35,7 +35,7 @@ static void start(void) {
   struct tr_error err;
   struct tr_fault fault;
   struct tr_account *account;
-  struct tr_deployment *d;
+  struct tr_deployment *d = NULL;
   struct tr_key *key;
   char hash[TR_HASH_BYTES];
   f.at = (struct tr_clock){1000, 1700000000000};
