@@ -554,6 +554,8 @@ class Cloud(AwsDouble):
             "AWS_ENDPOINT_URL": self.url, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }  # fmt: skip
         command, variables = boot(self.folder / machine.name, script, environment, machine.name)
+        if machine.name not in self._instances():
+            return  # taken away meanwhile
         (host,) = self.hosts.values()
         here = {"0.0.0.0:443": f"127.0.0.1:{urlsplit(host).port}"}
         command = [here.get(word, word) for word in command]
