@@ -189,7 +189,8 @@ int main(int argc, char **argv) {
   pid_t parent = getppid();
   if (a.die_with_parent && (prctl(PR_SET_PDEATHSIG, SIGTERM) || getppid() != parent)) return 1;
   if (start(&a, &loop, &err) != TR_OK) {
-    fprintf(stderr, "terality-scheduler: %s\n", err.text);
+    const char *why = err.exc == TR_EXC_OS && err.os_errno ? strerror(err.os_errno) : "";
+    fprintf(stderr, "terality-scheduler: %s%s%s\n", err.text, *why ? ": " : "", why);
     return 1;
   }
   bool v6 = strchr(a.address, ':') != NULL;

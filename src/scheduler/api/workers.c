@@ -144,12 +144,16 @@ int64_t tr_api_lease_wake(const struct tr_state *s, const struct tr_api_call *ca
   return !w || w->drain || (call->lease.want && tr_lease_ready(w)) ? 0 : INT64_MAX;
 }
 
-/* All reports are looked at before the first of them changes anything. */
-static bool apply(struct tr_state *s, struct tr_deployment *d, struct tr_worker *w, struct tr_api_call *call,
-                  struct tr_clock at) {
-  struct tr_api_lease *in = &call->lease;
+/* All reports are looked at before anything changes: a refused call leaves no worker behind either. */
+static bool check_reports(const struct tr_state *s, const struct tr_deployment *d, struct tr_api_call *call) {
+  const struct tr_api_lease *in = &call->lease;
   for (int i = 0; i < in->n_reports; i++)
     if (!tr_report_check(s, d, &in->reports[i], &call->fault)) return false;
+  return true;
+}
+
+static void apply(struct tr_state *s, struct tr_worker *w, struct tr_api_call *call, struct tr_clock at) {
+  struct tr_api_lease *in = &call->lease;
   for (int i = 0; i < in->n_reports; i++) {
     in->reports[i].by = w;
     tr_report_apply(s, &in->reports[i], at);
@@ -160,7 +164,6 @@ static bool apply(struct tr_state *s, struct tr_deployment *d, struct tr_worker 
     tr_text_add_json(&in->stop, in->running[i]);
   }
   in->applied = true;
-  return true;
 }
 
 bool tr_api_lease(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
@@ -171,9 +174,11 @@ bool tr_api_lease(struct tr_state *s, struct tr_api_call *call, struct tr_clock 
     tr_fault_set(&call->fault, 404, "no_deployment", "the deployment of this worker token is gone");
     return tr_api_refuse(call);
   }
+  if (!in->applied && !check_reports(s, d, call)) return tr_api_refuse(call);
   struct tr_worker *w =
       tr_worker_seen(s, d, in->worker, in->kind, in->instance, in->cores, in->memory, at, &call->fault);
-  if (!w || (!in->applied && !apply(s, d, w, call, at))) return tr_api_refuse(call);
+  if (!w) return tr_api_refuse(call);
+  if (!in->applied) apply(s, w, call, at);
   bool waits = in->want > 0 && !in->stop.length && !last && !w->drain && call->arrived + call->wait_ms > at.now;
   if (waits && !tr_lease_ready(w)) return false;
   tr_text_add_str(out, "{\"tasks\":[");

@@ -38,7 +38,7 @@ void tr_spend_task(struct tr_state *s, struct tr_task *t, const struct tr_worker
   }
   t->usd += usd;
   q->usd += usd;
-  q->deployment->account->used_usd += usd;
+  q->deployment->used.usd += usd;
   s->counters.usd += usd;
 }
 

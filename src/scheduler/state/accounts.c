@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { MAX_ACCOUNTS = 10000, MAX_KEYS = 1000, MAX_DEPLOYMENTS = 1000 };
 
@@ -140,9 +141,23 @@ bool tr_deployment_set_aws(struct tr_state *s, struct tr_deployment *d, struct t
   return good || no_memory(s, fault);
 }
 
-bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_fault *fault) {
+void tr_deployment_write_usage(struct tr_state *s, struct tr_deployment *d, struct tr_clock at) {
+  const struct tr_usage *u = &d->used;
+  char day[16];
+  time_t seconds = (time_t)(at.wall / 1000);
+  struct tm utc;
+  if (!u->queries && !u->tasks && u->usd <= 0) return;
+  gmtime_r(&seconds, &utc);
+  strftime(day, sizeof day, "%Y-%m-%d", &utc);
+  tr_journal_write(s->journal, TR_JOURNAL_PUT_USAGE, "tttiidiid", d->account->id, d->id, day, u->queries, u->tasks,
+                   u->seconds, u->rows, u->bytes, u->usd);
+  d->used = (struct tr_usage){0};
+}
+
+bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_clock at, struct tr_fault *fault) {
   if (d->first)
     return tr_fault_set(fault, 409, "busy", "deployment %s has running queries; cancel them first", d->name);
+  tr_deployment_write_usage(s, d, at);
   tr_auth_remove(s->auth, d->hash);
   tr_auth_remove_roles(s->auth, d->id);
   tr_name_map_remove(&s->deployments, d->id);

@@ -104,7 +104,7 @@ bool tr_query_add(struct tr_state *s, struct tr_deployment *d, const char *plan,
                      plan, text.data);
     for (int i = 0; i < q->spec.n_stages; i++)
       if (q->stages[i].waiting == 0) tr_query_stage_open(s, &q->stages[i]);
-    d->account->used_queries++;
+    d->used.queries++;
     s->counters.queries_accepted++;
     *out = q;
   }
@@ -297,10 +297,10 @@ void tr_task_done(struct tr_state *s, struct tr_task *t, const struct tr_task_re
   count_done(t, result->seconds, 1);
   count_segments(stage, segments, 1);
   learn(t, result->seconds);
-  d->account->used_tasks++;
-  d->account->used_rows += result->rows;
-  d->account->used_bytes += t->bytes;
-  d->account->used_seconds += result->seconds;
+  d->used.tasks++;
+  d->used.rows += result->rows;
+  d->used.bytes += t->bytes;
+  d->used.seconds += result->seconds;
   s->counters.tasks_done++;
   tr_query_touch(q);
   if (stage->n_done < stage->spec->n_tasks) return;

@@ -125,19 +125,8 @@ enum tr_status tr_state_reload(struct tr_state *s, struct tr_clock at, struct tr
 }
 
 static void write_usage(struct tr_state *s, struct tr_clock at) {
-  char day[16];
-  time_t seconds = (time_t)(at.wall / 1000);
-  struct tm utc;
-  gmtime_r(&seconds, &utc);
-  strftime(day, sizeof day, "%Y-%m-%d", &utc);
   size_t i = 0;
-  for (struct tr_account *a; (a = tr_name_map_next(&s->accounts, &i));) {
-    if (!a->used_queries && !a->used_tasks && a->used_usd <= 0) continue;
-    tr_journal_write(s->journal, TR_JOURNAL_PUT_USAGE, "ttiidiid", a->id, day, a->used_queries, a->used_tasks,
-                     a->used_seconds, a->used_rows, a->used_bytes, a->used_usd);
-    a->used_queries = a->used_tasks = a->used_rows = a->used_bytes = 0;
-    a->used_seconds = a->used_usd = 0;
-  }
+  for (struct tr_deployment *d; (d = tr_name_map_next(&s->deployments, &i));) tr_deployment_write_usage(s, d, at);
 }
 
 enum tr_status tr_state_commit(struct tr_state *s, struct tr_clock at, struct tr_error *err) {

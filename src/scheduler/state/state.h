@@ -47,9 +47,6 @@ struct tr_account {
   char id[TR_ID_BYTES], name[65];
   int64_t created;
   int32_t running;
-  /* Used since the last commit. */
-  int64_t used_queries, used_tasks, used_rows, used_bytes;
-  double used_seconds, used_usd;
 };
 
 struct tr_key {
@@ -64,6 +61,12 @@ struct tr_spend {
   int64_t minute;                   /* the last one with an entry */
   double now;                       /* of that minute so far */
   double minutes[TR_SPEND_MINUTES]; /* minute % TR_SPEND_MINUTES */
+};
+
+/* What was used since the last commit. */
+struct tr_usage {
+  int64_t queries, tasks, rows, bytes;
+  double seconds, usd;
 };
 
 struct tr_deployment {
@@ -85,6 +88,7 @@ struct tr_deployment {
   double pace[TR_PRICE_SLOTS];            /* of each kind, measured: scaling.h. 0 = not yet */
   int8_t reference;                       /* the kind that others are measured by; -1 = none yet */
   struct tr_spend spend;
+  struct tr_usage used;
   double usd_per_query; /* the most that a query may cost; 0 = no cap */
   bool spot;            /* its instances are asked for at spot prices */
 };
@@ -232,7 +236,9 @@ bool tr_deployment_add(struct tr_state *s, struct tr_account *account, const cha
 /* Takes `record`; NULL = not on AWS any more. */
 bool tr_deployment_set_aws(struct tr_state *s, struct tr_deployment *d, struct tr_aws_record *record,
                            struct tr_fault *fault);
-bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_fault *fault);
+bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_clock at, struct tr_fault *fault);
+/* Writes what it has used since the last commit. */
+void tr_deployment_write_usage(struct tr_state *s, struct tr_deployment *d, struct tr_clock at);
 /* By id or name, of this account only; NULL. */
 struct tr_deployment *tr_deployment_find(const struct tr_state *s, const struct tr_account *account, const char *name);
 /* Puts what the database has into the maps. */

@@ -358,7 +358,7 @@ static void limits_hold(void **state) {
   assert_non_null(fixture_query(f, 1, 1));
   assert_null(fixture_query(f, 1, 1));
   assert_int_equal(f->fault.status, 429);
-  assert_false(tr_deployment_drop(f->s, f->d, &f->fault));
+  assert_false(tr_deployment_drop(f->s, f->d, f->at, &f->fault));
   assert_int_equal(f->fault.status, 409);
 }
 
