@@ -143,7 +143,7 @@ def _with(home: Home, api: Api) -> list[dict[str, Any]]:
 def test_again_changes_nothing_and_a_lost_profile_gets_a_key(home: Home):
     before = home.profile
     (home.folder / "home" / "config").unlink()
-    said = home.deploy("--no-smoke", "--no-image")
+    said = home.deploy("--no-smoke")
     assert "the stack is updated with its id" not in said
     assert home.profile["deployment"] == before["deployment"] and home.profile["api_key"] != before["api_key"]
     said = home.terality("deploy", "aws", "--name", NAME, "--yes", "--architecture", "x86_64", status=1)
