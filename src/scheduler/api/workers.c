@@ -141,7 +141,7 @@ static struct tr_deployment *deployment_of(const struct tr_state *s, const struc
 int64_t tr_api_lease_wake(const struct tr_state *s, const struct tr_api_call *call) {
   const struct tr_deployment *d = deployment_of(s, call);
   const struct tr_worker *w = d ? tr_name_map_get(&d->workers, call->lease.worker) : NULL;
-  return !w || w->drain || (d->n_ready && call->lease.want) ? 0 : INT64_MAX;
+  return !w || w->drain || (call->lease.want && tr_lease_ready(w)) ? 0 : INT64_MAX;
 }
 
 /* All reports are looked at before anything changes: a refused call leaves no worker behind either. */
@@ -180,12 +180,14 @@ bool tr_api_lease(struct tr_state *s, struct tr_api_call *call, struct tr_clock 
   if (!w) return tr_api_refuse(call);
   if (!in->applied) apply(s, w, call, at);
   bool waits = in->want > 0 && !in->stop.length && !last && !w->drain && call->arrived + call->wait_ms > at.now;
-  if (waits && !d->n_ready) return false;
+  if (waits && !tr_lease_ready(w)) return false;
   tr_text_add_str(out, "{\"tasks\":[");
   if (!last) tr_lease_give(s, w, in->want, at, out);
   tr_text_add_str(out, "],\"cancel\":[");
   if (in->stop.length) tr_text_add(out, in->stop.data, in->stop.length);
-  tr_text_add_format(out, "],\"drain\":%s}", w->drain ? "true" : "false");
+  tr_text_add_format(out, "],\"drain\":%s", w->drain ? "true" : "false");
+  if (w->stay_ms > 0 && !w->drain) tr_text_add_format(out, ",\"idle_ms\":%lld", (long long)w->stay_ms);
+  tr_text_add_char(out, '}');
   w->told |= w->drain;
   return tr_api_answer(call, 200);
 }
@@ -257,6 +259,7 @@ bool tr_api_capacity(struct tr_state *s, struct tr_api_call *call, struct tr_clo
                      "\"draining\":%lld},\"tasks\":{\"ready\":%lld,\"running\":%lld,\"left\":%lld},"
                      "\"cost\":{\"usd_last_hour\":%.6f}}",
                      d->id, (long long)tr_workers_wanted(s, d), d->workers.n, (long long)busy, (long long)draining,
-                     (long long)d->n_ready, (long long)d->n_leased, (long long)d->n_left, tr_spend_hour(d, at));
+                     (long long)(d->n_ready + d->n_large), (long long)d->n_leased, (long long)d->n_left,
+                     tr_spend_hour(d, at));
   return tr_api_answer(call, 200);
 }

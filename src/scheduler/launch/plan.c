@@ -129,6 +129,8 @@ static void look_at_worker(struct launch_deployment *d, const struct tr_aws_reco
   }
   bool fresh = !w->counted;
   w->counted = true;
+  if (w->n_leases) w->idle_from = 0;
+  else if (!w->idle_from) w->idle_from = at.now;
   k->running += !w->drain;
   k->busy += !w->drain && w->n_leases > 0;
   k->draining += w->drain;
@@ -203,6 +205,7 @@ static void fill_kind(const struct launch_deployment *d, const struct launch_kin
     tr_price_kind(k->name, r->ec2.cores, r->ec2.memory_mb * mb, r->ec2.spot, out);
     if (room < max) max = room;
   }
+  if (k->launcher != TR_SCALE_LAMBDA) out->idle_s = r->limits.idle_s;
   out->max = max;
   out->starting = k->starting;
   out->starting_for_s = seconds_since(k->starting_since, at);
@@ -235,6 +238,21 @@ static void follow(const struct tr_deployment *of, struct launch_kind *k, const 
   k->waiting += t->n && order->launch > probe ? probe : order->launch;
 }
 
+/* Idle workers: a function or a task ends by itself, unless it is told to stay; instances do not know what is coming,
+ * and tasks may have been told something else before. */
+static void end_idle(struct launch_deployment *d, const struct tr_deployment *of, const struct tr_scale_orders *orders,
+                     struct tr_clock at) {
+  size_t i = 0;
+  for (struct tr_worker *w; (w = tr_name_map_next(&of->workers, &i));) {
+    const struct launch_kind *k = kind_of(d, w);
+    if (!k) continue;
+    double stay = orders->kinds[k - d->kinds].stay_s;
+    w->stay_ms = stay > d->view.kinds[k - d->kinds].idle_s ? (int64_t)(1000 * stay) : 0;
+    if (k->launcher != TR_SCALE_LAMBDA && w->idle_from && at.now - w->idle_from >= (int64_t)(1000 * stay))
+      w->drain = true;
+  }
+}
+
 static void decide(struct launch_deployment *d, struct tr_deployment *of, struct tr_state *s, struct tr_clock at) {
   const struct tr_aws_record *r = of->aws;
   struct tr_scaling_settings settings = {.max_workers = r->limits.workers,
@@ -248,6 +266,7 @@ static void decide(struct launch_deployment *d, struct tr_deployment *of, struct
   tr_scale_decide(&d->view, &orders);
   d->why = orders.why;
   for (int k = 0; k < d->n_kinds; k++) follow(of, &d->kinds[k], &orders.kinds[k], at);
+  end_idle(d, of, &orders, at);
 }
 
 /* Whether there is anything that AWS would have to be asked. */

@@ -102,6 +102,7 @@ bool tr_deployment_add(struct tr_state *s, struct tr_account *account, const cha
   }
   snprintf(d->name, sizeof d->name, "%s", name);
   d->account = account;
+  d->reference = -1;
   d->created = at.wall;
   if (!keep_deployment(s, d)) return no_memory(s, fault);
   tr_journal_write(s->journal, TR_JOURNAL_ADD_DEPLOYMENT, "ttttit", d->id, account->id, d->name, d->hash, d->created,
@@ -207,6 +208,7 @@ static bool load_key(struct tr_state *s, struct tr_journal_row *row) {
 static bool load_deployment(struct tr_state *s, struct tr_journal_row *row) {
   struct tr_deployment *d = calloc(1, sizeof *d);
   if (!d) return false;
+  d->reference = -1;
   text_of(row, 0, d->id, sizeof d->id);
   text_of(row, 2, d->name, sizeof d->name);
   text_of(row, 3, d->hash, sizeof d->hash);

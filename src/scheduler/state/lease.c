@@ -2,7 +2,7 @@
  * new and renewed ones go is sorted by their ends. */
 #include "base/hash.h"
 #include "base/json_text.h"
-#include "scheduler/scale/prices.h"
+#include "scheduler/scale/scaling.h"
 #include "scheduler/scale/spend.h"
 #include <errno.h>
 #include <stdio.h>
@@ -32,6 +32,24 @@ static void unlink_backoff(struct tr_state *s, struct tr_task *t) {
   t->next = NULL;
 }
 
+static void unlink_large(struct tr_task *t) {
+  struct tr_deployment *d = t->stage->query->deployment;
+  if (t->prev) t->prev->next = t->next;
+  else d->large = t->next;
+  if (t->next) t->next->prev = t->prev;
+  t->next = t->prev = NULL;
+  d->n_large--;
+}
+
+static void link_large(struct tr_task *t) {
+  struct tr_deployment *d = t->stage->query->deployment;
+  t->prev = NULL;
+  t->next = d->large;
+  if (t->next) t->next->prev = t;
+  d->large = t;
+  d->n_large++;
+}
+
 static void queue_retry(struct tr_query_stage *stage, struct tr_task *t) {
   if (t->queued || t - stage->tasks >= stage->fresh) return;
   t->queued = true;
@@ -57,6 +75,8 @@ void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state
   struct tr_query_stage *stage = t->stage;
   if (t->state == TR_TASK_READY) count_ready(stage, -1);
   if (t->state == TR_TASK_BACKOFF) unlink_backoff(s, t);
+  if (t->state == TR_TASK_LARGE) unlink_large(t);
+  if (state == TR_TASK_READY && t->memory) state = TR_TASK_LARGE;
   if (t->state == TR_TASK_LEASED) {
     unlink_leased(s, t);
     count_leased(stage, -1);
@@ -67,6 +87,10 @@ void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state
   if (state == TR_TASK_READY) {
     count_ready(stage, 1);
     queue_retry(stage, t);
+  }
+  if (state == TR_TASK_LARGE) {
+    t->until = 0; /* to be looked at with the next tick */
+    link_large(t);
   }
   if (state == TR_TASK_LEASED) {
     append_leased(s, t);
@@ -102,6 +126,18 @@ static struct tr_task *next_task(struct tr_deployment *d) {
     if (q->stages[i].n_ready) return pop_ready(&q->stages[i]);
   return NULL;
 }
+
+/* Whether a budget is enough larger than one that a task has failed for. Of workers of a kind, which may have a little
+ * more or less, none is. */
+static bool is_larger(int64_t budget, int64_t failed) { return budget >= failed + failed / 5; }
+
+static struct tr_task *large_for(const struct tr_worker *w) {
+  for (struct tr_task *t = w->deployment->large; t; t = t->next)
+    if (is_larger(w->memory, t->memory)) return t;
+  return NULL;
+}
+
+bool tr_lease_ready(const struct tr_worker *w) { return w->deployment->n_ready || large_for(w); }
 
 /* What the task will read of an input, at most: which task of its branch it is, where a CONCAT has branches, the worker
  * knows. Who made it, it finds in the bucket: the commits say. */
@@ -195,7 +231,10 @@ int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, str
   int64_t workers = d->workers.n ? (int64_t)d->workers.n : 1, fair = (d->n_ready + workers - 1) / workers;
   int32_t given = 0;
   if (w->drain) return 0;
-  for (struct tr_task *t; given < want && given < fair && (t = next_task(d)); given++) {
+  /* Few can run the large ones, so these come first. */
+  for (struct tr_task *t; given < want; given++) {
+    t = large_for(w);
+    if (!t && (given >= fair || !(t = next_task(d)))) break;
     take_lease(s, t, w, (t->attempt > s->epoch_base ? t->attempt : s->epoch_base) + 1, at);
     if (given) tr_text_add_char(out, ',');
     print_task(t, w, out);
@@ -307,6 +346,58 @@ static void failed(struct tr_state *s, struct tr_task *t, bool give_up, const st
   put_back(s, t, s->options.backoff_ms << (2 * (t->failures - 1)), at);
 }
 
+/* Whether there is a worker, or may be one, that has enough more memory than the task has failed for. */
+static bool larger_exists(const struct tr_deployment *d, int64_t memory) {
+  const struct tr_aws_record *r = d->aws;
+  size_t at = 0;
+  for (const struct tr_worker *w; (w = tr_name_map_next(&d->workers, &at));)
+    if (!w->drain && is_larger(w->memory, memory)) return true;
+  if (!r || !r->limits.workers) return false;
+  int64_t most = r->ecs.cluster ? r->ecs.memory_mb : 0;
+  if (r->ec2.group && r->ec2.memory_mb > most) most = r->ec2.memory_mb;
+  for (int i = 0; i < r->n_functions; i++)
+    if (r->functions[i].memory_mb > most) most = r->functions[i].memory_mb;
+  return most << 20 >= memory * TR_MEMORY_OF_BUDGET;
+}
+
+enum { MEMORY_TEXT = 400 };
+static void say_too_large(const struct tr_task *t, int64_t memory, char text[MEMORY_TEXT]) {
+  const struct tr_query_stage *stage = t->stage;
+  snprintf(
+      text, MEMORY_TEXT,
+      "task %d of stage %d (%s) does not fit into a memory budget of %lld bytes, and this deployment has no workers "
+      "with a larger one: give it larger functions, tasks or instances (elsewhere TERALITY_MEMORY_BUDGET), or cut "
+      "the data into more files or row groups",
+      (int)(t - stage->tasks), stage->no, stage->spec->role, (long long)memory);
+}
+
+/* The budget was too small: workers with more memory get the task, if there are any. True when that is settled. */
+static bool ask_for_memory(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
+  int64_t memory = r->by ? r->by->memory : 0;
+  if (!r->retry || strcmp(r->class, "MemoryError") != 0 || memory <= 0) return false;
+  if (memory < t->memory || !larger_exists(t->stage->query->deployment, memory)) return false;
+  t->memory = memory;
+  t->same = 0; /* with another budget it is another attempt */
+  failed(s, t, false, &(struct tr_query_error){r->class, r->sealed, NULL, 0, 0}, at);
+  return true;
+}
+
+/* Who could have run the large ones may be gone, for good. */
+void tr_lease_look_at_large(struct tr_state *s, struct tr_deployment *d, struct tr_clock at) {
+  char text[MEMORY_TEXT];
+  for (struct tr_task *t = d->large; t; t = t->next) {
+    if (t->until && t->until > at.now) continue;
+    if (!t->until || larger_exists(d, t->memory)) {
+      t->until = at.now + s->options.worker_ms;
+      continue;
+    }
+    say_too_large(t, t->memory, text);
+    struct tr_query_error error = {"MemoryError", NULL, text, t->stage->no, (int32_t)(t - t->stage->tasks)};
+    tr_query_fail(s, t->stage->query, &error, at);
+    return; /* the list is another one now */
+  }
+}
+
 /* Equal errors have equal class and equal id of the sealed text (before its dot); the rest of a seal is random. */
 static uint64_t error_print(const struct tr_report *r) {
   size_t n = r->sealed ? strcspn(r->sealed, ".") : 0;
@@ -345,10 +436,16 @@ static void apply_failure(struct tr_state *s, const struct tr_report *r, struct 
     lose_input(s, r, t, at);
     return;
   }
+  if (ask_for_memory(s, r, t, at)) return;
+  char text[MEMORY_TEXT];
   uint64_t print = error_print(r);
   t->same = t->error == print ? t->same + 1 : 1;
   t->error = print;
   struct tr_query_error error = {r->class, r->sealed, r->text, 0, 0};
+  if (strcmp(r->class, "MemoryError") == 0 && r->by) {
+    say_too_large(t, r->by->memory, text);
+    error.text = text;
+  }
   failed(s, t, !r->retry || t->same >= s->options.max_same, &error, at);
 }
 
@@ -372,6 +469,7 @@ void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_cl
                                           .rows = r->rows,
                                           .seconds = r->seconds,
                                           .core_seconds = r->seconds * (r->by ? r->by->cores : 1),
+                                          .slot = r->by ? r->by->slot : 0,
                                           .segments = r->segments},
                  at);
 }
@@ -456,6 +554,7 @@ struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, co
     w->counted = false;
   }
   snprintf(w->kind, sizeof w->kind, "%s", kind);
+  w->slot = tr_price_slot(kind);
   w->cores = cores;
   w->memory = memory;
   price(w);

@@ -151,6 +151,7 @@ static void sweep(struct tr_state *s, struct tr_clock at) {
         tr_worker_gone(s, w);
         k = 0;
       }
+    tr_lease_look_at_large(s, d, at);
   }
   s->swept = at.now;
   tr_journal_write(s->journal, TR_JOURNAL_FORGET, "i", at.wall - s->options.keep_ms);

@@ -18,7 +18,8 @@ static void check_stage(const struct tr_query_stage *stage, int64_t *ready, int6
     mine_ready += task->state == TR_TASK_READY;
     mine_leased += task->state == TR_TASK_LEASED;
     if (task->state == TR_TASK_DONE) rows += task->rows;
-    if (task->state == TR_TASK_READY) assert_true(!stage->waiting && !stage->held);
+    if (task->state == TR_TASK_READY || task->state == TR_TASK_LARGE) assert_true(!stage->waiting && !stage->held);
+    if (task->state == TR_TASK_READY) assert_int_equal(task->memory, 0);
   }
   int64_t part_rows = 0;
   for (int p = 0; p < stage->spec->n_parts; p++) part_rows += stage->part_rows[p];
@@ -63,6 +64,12 @@ static void check_all(const struct fixture *f) {
     assert_true(t->until >= last);
     last = t->until;
   }
+  int64_t large = 0;
+  for (const struct tr_task *t = f->d->large; t; t = t->next, large++) {
+    assert_int_equal(t->state, TR_TASK_LARGE);
+    assert_true(t->memory > 0 && (!t->next || t->next->prev == t));
+  }
+  assert_int_equal(f->d->n_large, large);
   size_t i = 0;
   for (const struct tr_worker *w; (w = tr_name_map_next(&f->d->workers, &i));) of_workers += w->n_leases;
   assert_int_equal(f->d->n_ready, ready);
@@ -81,7 +88,7 @@ struct held {
 
 static const char *worker_name(void) {
   static char name[8];
-  snprintf(name, sizeof name, "w%d", (int)below(5));
+  snprintf(name, sizeof name, "m%d", (int)below(5));
   return name;
 }
 
@@ -103,15 +110,25 @@ static void lose(struct fixture *f, const char *lease) {
   tr_report_apply(f->s, &r, f->at);
 }
 
+/* Too large for the worker that has it. */
+static void too_large(struct fixture *f, const char *lease) {
+  struct tr_report r = fixture_report(lease);
+  const struct tr_query *q = tr_name_map_get(&f->s->queries, r.query);
+  r.class = "MemoryError";
+  r.by = q ? q->stages[r.stage].tasks[r.task].worker : NULL;
+  tr_report_apply(f->s, &r, f->at);
+}
+
 static void report(struct fixture *f, struct held *held, bool good) {
   if (!held->n) return;
   int i = (int)below((uint64_t)held->n);
   const char *lease = held->leases[i];
-  uint64_t how = good ? 0 : below(12);
+  uint64_t how = good ? 0 : below(13);
   if (how < 7) fixture_done(f, lease, (int64_t)below(20));
   else if (how == 7) fixture_fails(f, lease, "OSError", true);
   else if (how == 8 && below(8) == 0) fixture_fails(f, lease, "ValueError", false);
   else if (how == 9) lose(f, lease);
+  else if (how == 11) too_large(f, lease);
   else if (how == 10) {
     struct tr_report r = fixture_report(lease);
     r.returned = true;
