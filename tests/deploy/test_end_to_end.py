@@ -19,7 +19,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.scheduler.daemon import Scheduler
+from tests.scheduler.daemon import Scheduler, wait_for
 from tests.store.servers import KEY, SECRET
 
 from . import standins
@@ -76,8 +76,8 @@ class Site:
         return done.stdout
 
     def deploy(self, *words: str, status: int = 0) -> str:
-        given = ["--name", NAME, "--yes", "--poll-seconds", "0.1", "--architecture", "x86_64", *words]
-        return self.terality("deploy", "aws", *given, "--scheduler-principal", PRINCIPAL, status=status)
+        given = ["--name", NAME, "--yes", "--poll-seconds", "0.1", "--architecture", "x86_64", "--idle-seconds", "5"]
+        return self.terality("deploy", "aws", *given, *words, "--scheduler-principal", PRINCIPAL, status=status)
 
 
 def profiles_of(site: Site) -> configparser.ConfigParser:
@@ -157,6 +157,19 @@ def test_answers_on_bad_days(site: Site, deployed: str):
     assert "round 0: 3 answers are pandas'" in said and "3 queries ran on the deployment" in said
     assert site.account.bad == [] and site.account.faults_of_ours == []
     assert site.account.refused == [], "the scheduler asked for what its role may not do"
+
+
+def test_without_work_nothing_runs(site: Site, deployed: str):
+    """And back to zero: functions and tasks end by themselves, instances because the scheduler ends them."""
+    group = site.account.client("autoscaling").describe_auto_scaling_groups
+
+    def wanted() -> int:
+        return sum(one["DesiredCapacity"] for one in group()["AutoScalingGroups"])
+
+    wait_for(lambda: not site.account.running() and not site.account.busy_functions(), 120)
+    # The group may still have one: for what comes in the place of the instance that was taken, five minutes are waited.
+    wait_for(lambda: wanted() <= 1, 120)
+    assert site.account.bad == [] and site.account.refused == []
 
 
 def test_destroy(site: Site, deployed: str):

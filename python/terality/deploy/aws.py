@@ -350,6 +350,7 @@ class Deploy:
             "workers": self.arguments.max_workers,
             "usd_per_query": self.arguments.usd_per_query,
             "usd_per_hour": self.arguments.usd_per_hour,
+            "idle_seconds": self.arguments.idle_seconds,
         }
         scheduler.api.put(f"/v1/deployments/{deployment['id']}/aws", settings(outputs, values, limits))
         say(f"registered as {deployment['id']} with {scheduler.url}")
