@@ -5,102 +5,22 @@ Nothing but calls of AWS' API starts a worker here.
 
 from __future__ import annotations
 
-import configparser
-import os
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
-from tests.scheduler.daemon import Scheduler
-from tests.store.servers import KEY, SECRET
-
-from . import standins
-from .aws_double import ACCOUNT, OWN, refusal
-from .standins import Cloud, cloud
-
-ROOT = Path(__file__).resolve().parents[2]
-NAME = "demo"
-PRINCIPAL = f"arn:aws:iam::{ACCOUNT}:user/scheduler"
-
-
-class Site:
-    """An account, a scheduler outside of it, and a user of both."""
-
-    def __init__(self, account: Cloud, scheduler: Scheduler, folder: Path):
-        self.account, self.scheduler, self.folder = account, scheduler, folder
-        self.key = scheduler.api().post("/v1/accounts", {"name": "user"})["key"]["key"]
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TERALITY_"))},
-            **account.environment(),
-            "TERALITY_HOME": str(folder / "home"),
-            "TERALITY_URL": scheduler.url,
-            "TERALITY_API_KEY": self.key,
-            "TERALITY_ARTIFACTS": str(standins.make_artifacts(folder / "artifacts")),
-            "TERALITY_QUIET": "1",
-        }
-
-    def terality(self, *words: str, status: int = 0) -> str:
-        """Run a command of the CLI; give what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "terality.cli", *words], env=self.environment, capture_output=True, text=True,
-            timeout=600, check=False,
-        )  # fmt: skip
-        assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
-
-    @property
-    def api(self) -> Any:
-        return self.scheduler.api(self.key)
-
-    def workload(self, *words: str) -> str:
-        """Run queries on the deployment and compare with pandas; give what was said."""
-        profile = profiles_of(self)[NAME]
-        connect = {
-            "TERALITY_DEPLOYMENT": profile["deployment"],
-            "TERALITY_STORE": profile["store"],
-            "AWS_ENDPOINT_URL_S3": self.account.s3.endpoint,
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.deploy.workload", *words], env={**self.environment, **connect}, cwd=ROOT,
-            capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def deploy(self, *words: str, status: int = 0) -> str:
-        given = ["--name", NAME, "--yes", "--poll-seconds", "0.1", "--architecture", "x86_64", *words]
-        return self.terality("deploy", "aws", *given, "--scheduler-principal", PRINCIPAL, status=status)
-
-
-def profiles_of(site: Site) -> configparser.ConfigParser:
-    """The user's profiles."""
-    found = configparser.ConfigParser(interpolation=None, default_section="")
-    found.read(site.folder / "home" / "config")
-    return found
+from .aws_double import ACCOUNT, refusal
+from .site import NAME, ROOT, Site
+from .site import site as running
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
-    with cloud(folder) as account:
-        own = {"AWS_ACCESS_KEY_ID": OWN[0], "AWS_SECRET_ACCESS_KEY": OWN[1], "AWS_EC2_METADATA_DISABLED": "true"}
-        with pytest.MonkeyPatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith("AWS_")]:
-                patch.delenv(name)
-            for name, value in own.items():
-                patch.setenv(name, value)
-            endpoints = ["--aws-endpoint", account.url, "--sts-endpoint", f"{account.url}/"]
-            scheduler = Scheduler(folder / "scheduler", *endpoints).start()
-        yield Site(account, scheduler, folder)
-        scheduler.stop()
+    with running(tmp_path_factory.mktemp("site"), start_scale=0.01, idle_seconds=2) as made:
+        yield made
 
 
 def test_a_dry_run_makes_nothing(site: Site):
@@ -160,14 +80,12 @@ def test_answers_on_bad_days(site: Site, deployed: str):
 
 
 def test_destroy(site: Site, deployed: str):
-    bucket = profiles_of(site)[NAME]["store"].removeprefix("s3://")
-    said = site.terality("destroy", "aws", "--name", NAME, "--yes", "--poll-seconds", "0.1")
+    bucket = site.profiles()[NAME]["store"].removeprefix("s3://")
+    said = site.destroy()
     assert "the scheduler on that role: AccessDenied" in said and said.rstrip().endswith("access is gone")
     assert f"your data: s3://{bucket}" in said
     assert site.account.running() == []
     assert site.account.client("cloudformation").describe_stacks()["Stacks"] == []
     assert site.api.get("/v1/deployments")["deployments"] == []
-    data = boto3.client("s3", endpoint_url=site.account.s3.endpoint, region_name="us-east-1",
-                        aws_access_key_id=KEY, aws_secret_access_key=SECRET)  # fmt: skip
-    kept = {one["Key"].split("/")[0] for one in data.list_objects_v2(Bucket=bucket)["Contents"]}
+    kept = {key.split("/")[0] for key in site.objects(bucket)}
     assert {"keys", "results", "uploads", "audit"} <= kept

@@ -228,6 +228,34 @@ def test_instances(tenant, aws, group_plan, scheduler_on):
     assert tenant.api.get(f"/v1/queries/{query}")["stages"][0]["done"] == 1
 
 
+def test_an_idle_instance_is_ended(aws, tmp_path, group_plan):
+    """Nobody else would: its group keeps what it was asked for."""
+    endpoints = ["--aws-endpoint", aws.url, "--sts-endpoint", aws.url]
+    scheduler = Scheduler(tmp_path / "data", *endpoints, "--idle-ms", "3000", "--lease-ms", "600000").start()
+    tenant = Tenant(scheduler, "t")
+    aws.role("terality-one-scheduler", external_id=tenant.api.get("/v1/deployments/main")["external_id"])
+    settle(tenant, changed("limits.workers", 2, EC2))
+    query = submit(tenant, group_plan, 90)
+    wait_for(lambda: aws.desired == 2)
+    idle, busy = sorted(aws.instances)
+    for name in (idle, busy):
+        aws.instances[name] = "InService"
+    task = lease(tenant, "w-busy", "ec2", busy)["tasks"][0]
+    assert not lease(tenant, "w-idle", "ec2", idle, want=0)["drain"]
+    # Who waits is told at once, in the middle of the wait.
+    wait_for(lambda: lease(tenant, "w-idle", "ec2", idle, want=0)["drain"])
+    wait_for(lambda: set(aws.instances) == {busy}, 40)
+    assert aws.desired == 1
+    (call,) = aws.made("autoscaling", "TerminateInstanceInAutoScalingGroup")
+    assert call.parameters["InstanceId"] == idle
+    assert not lease(tenant, "w-busy", "ec2", busy, want=0, running=[task["lease"]])["drain"]
+    tenant.api.delete(f"/v1/queries/{query}")
+    wait_for(lambda: lease(tenant, "w-busy", "ec2", busy, want=0)["drain"])
+    wait_for(lambda: not aws.instances, 40)
+    assert aws.desired == 0
+    scheduler.stop()
+
+
 def test_a_group_that_is_not_there(tenant, aws, group_plan):
     empty = b"<R><DescribeAutoScalingGroupsResult><AutoScalingGroups/></DescribeAutoScalingGroupsResult></R>"
     aws.fail(Reply(200, empty), "autoscaling")

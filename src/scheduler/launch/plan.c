@@ -119,10 +119,18 @@ static struct launch_instance *instance_of(struct launch_deployment *d, const st
   return i && i->kind == k - d->kinds ? i : NULL;
 }
 
+/* An instance does not end because its worker ends, and a group would replace it: whose worker has had nothing to do is
+ * told to end, and then ended by name as any other. */
+static void look_at_idle(const struct launch_kind *k, struct tr_worker *w, int64_t idle_ms, struct tr_clock at) {
+  if (w->n_leases) w->used = at.now;
+  else if (k->launcher == TR_SCALE_EC2 && w->used + idle_ms <= at.now) w->drain = true;
+}
+
 static void look_at_worker(struct launch_deployment *d, const struct tr_aws_record *r, struct tr_worker *w,
-                           struct tr_clock at) {
+                           int64_t idle_ms, struct tr_clock at) {
   struct launch_kind *k = kind_of(d, w);
   if (!k) return;
+  look_at_idle(k, w, idle_ms, at);
   if (!w->counted && k->launcher == TR_SCALE_LAMBDA) {
     take_arrival(k);
     if (strcmp(k->trouble.code, "NeverSeen") == 0) launch_trouble_end(&k->trouble, d, k->name);
@@ -178,11 +186,11 @@ static void count_starting(struct launch_deployment *d, struct launch_kind *k) {
   k->starting_since = k->starting ? oldest : 0;
 }
 
-static void look(struct launch_deployment *d, const struct tr_deployment *of, struct tr_clock at) {
+static void look(struct launch_deployment *d, const struct tr_deployment *of, int64_t idle_ms, struct tr_clock at) {
   size_t i = 0;
   if (d->metrics.wanted && d->metrics.wanted + WANTED_MS < at.now) d->metrics.wanted = 0; /* who asked has gone */
   for (int k = 0; k < d->n_kinds; k++) d->kinds[k].running = d->kinds[k].busy = d->kinds[k].draining = 0;
-  for (struct tr_worker *w; (w = tr_name_map_next(&of->workers, &i));) look_at_worker(d, of->aws, w, at);
+  for (struct tr_worker *w; (w = tr_name_map_next(&of->workers, &i));) look_at_worker(d, of->aws, w, idle_ms, at);
   i = 0;
   for (struct launch_instance *x; (x = tr_name_map_next(&d->instances, &i));) look_at_instance(x, at);
   for (int k = 0; k < d->n_kinds; k++) count_starting(d, &d->kinds[k]);
@@ -306,7 +314,7 @@ int64_t tr_launch_plan(struct tr_launch *l, struct tr_state *s, struct tr_clock 
     if (!d) continue;
     any = d->alive = true;
     workers += of->workers.n;
-    look(d, of, at);
+    look(d, of, s->options.idle_ms, at);
     decide(d, of, s, at);
     step(l, d, of, at);
     active |= of->n_left || of->workers.n || d->instances.n || d->session.asking;

@@ -186,6 +186,7 @@ static void take_lease(struct tr_state *s, struct tr_task *t, struct tr_worker *
   t->attempt = attempt;
   t->worker = w;
   w->n_leases++;
+  w->used = at.now;
   start(s, t->stage->query, at);
 }
 
@@ -448,7 +449,7 @@ struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, co
       return NULL;
     }
     w->deployment = d;
-    w->since = at.now;
+    w->since = w->used = at.now;
   }
   /* Functions that were thawed go on under their name, for another call. */
   if (instance && strcmp(w->instance, instance) != 0) {

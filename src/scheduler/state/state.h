@@ -32,6 +32,7 @@ struct tr_state_options {
   int64_t worker_ms;    /* a worker that is silent for so long is gone; 60,000 */
   int64_t lambda_ms;    /* the same of a function's worker, which may be frozen at any time, and of one
                            that was told to end; 10,000 */
+  int64_t idle_ms;      /* an instance whose worker had nothing to do for so long is ended; 60,000 */
   int64_t keep_ms;      /* queries that have ended are kept for so long; 30 days */
   int64_t backoff_ms;   /* before a second attempt; then 4 times, then 16 times as long. 250 */
   int64_t target_ms;    /* capacity asks for as many workers as end the work at hand in this time; 30,000 */
@@ -145,6 +146,7 @@ struct tr_worker {
   char id[65], kind[33], instance[TR_INSTANCE_BYTES]; /* instance: "" = not told */
   struct tr_deployment *deployment;
   int64_t seen, since, memory; /* since: first call */
+  int64_t used;                /* when it last had a task, as far as was looked; at first: since */
   int32_t cores, n_leases;
   bool drain, told;             /* told: an answer has said so */
   bool counted;                 /* as one that was started (launch/) */
