@@ -4,11 +4,12 @@ Usage: python tools/run_aws.py [--workers 4] [--rows 1e6] [--scale 1] [--parts m
 
 The account is moto for control APIs, versitygw for data, and real worker processes wherever moto only says that
 something runs (tests/deploy/standins.py); a scheduler stands outside of it. `terality deploy aws` deploys the template;
-then come the parts. In each, examples/flights.py and the questions of the db-benchmark run in small pieces on the
-deployment and are compared with plain pandas, on workers that nothing but the scheduler's calls of AWS' API starts,
-after the published start times: "mix" has all kinds to choose from, "ecs", "ec2" and "function" one. Each part begins
-with no worker, and is over when the last one has ended by itself. At last `terality destroy aws`: afterwards every call
-of the scheduler must be refused, and the data be there.
+then come the parts, on workers that nothing but the scheduler's calls of AWS' API starts, after the published start
+times. In "mix" it chooses among all kinds for examples/flights.py and the questions of the db-benchmark, in small
+pieces; in "ecs", "ec2" and "function" it has that kind only, for queries of tests/deploy/workload.py ("ecs+" and so on:
+for all that "mix" runs). Answers are compared with plain pandas'. Each part begins with no worker, and is over when the
+last one has ended by itself. At last `terality destroy aws`: afterwards every call of the scheduler must be refused,
+and the data be there.
 
 Logs of the scheduler and of workers, and who ran when, are left in out/aws. Exit code 0: everything as it must be.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -74,14 +76,17 @@ class Timeline:
                     continue
                 before, at = now, time.monotonic() - self.began
                 print(f"{at:.1f}", *now.values(), sep="\t", file=file, flush=True)
-                running = ", ".join(f"{n} {kind}" for kind, n in workers.items() if n) or "nobody"
+                said = ", ".join(f"{n} {kind}" for kind, n in workers.items() if n) or "nobody"
                 coming = machines["tasks"] + machines["desired"] - workers["ecs"] - workers["ec2"]
-                print(f"run-aws: {at:6.1f} s  {running}" + (f", {coming} on their way" if coming > 0 else ""), flush=True)
+                said += f", {coming} on their way" if coming > 0 else ""
+                print(f"run-aws: {at:6.1f} s  {said}", flush=True)
 
 
 def commands(args: argparse.Namespace, data: Path, part: str) -> dict[str, list[str]]:
     """Give the programs of a part by name."""
     found = {}
+    if part in KINDS:
+        return {"workload": [sys.executable, "-m", "tests.deploy.workload", "--rows", "400000", "--rounds", "1"]}
     if float(args.scale) > 0:
         example = [sys.executable, str(ROOT / "tools" / "run_example.py"), "--data", str(data), "--quiet"]
         found["flights"] = [*example, "--home", str(OUT / f"flights-{part}")]
@@ -93,9 +98,9 @@ def commands(args: argparse.Namespace, data: Path, part: str) -> dict[str, list[
 
 def run_part(site: Any, part: str, args: argparse.Namespace, data: Path, timeline: Timeline) -> list[str]:
     """Run the programs on these kinds of workers, from nobody to nobody; give what went wrong."""
-    kinds = set(KINDS) if part == "mix" else {part}
-    whole = site.settings()
-    site.change({k: v for k, v in whole.items() if k not in KINDS.values() or k in {KINDS[kind] for kind in kinds}})
+    kind = part.removesuffix("+")
+    kinds = set(KINDS) if kind == "mix" else {kind}
+    whole = site.only(*(KINDS[kind] for kind in kinds))
     print(f"run-aws: == {part}: workers may be {', '.join(sorted(kinds))}; nobody runs", flush=True)
     timeline.begin_part()
     before, wrong = site.tasks(), []
@@ -114,10 +119,10 @@ def run_part(site: Any, part: str, args: argparse.Namespace, data: Path, timelin
         if failed:
             wrong.append(f"{part}: {name} (see {log.name})")
     done = site.tasks() - before
-    print(f"run-aws: {part}: tasks done: " + ", ".join(f"{n} by {kind}" for kind, n in sorted(done.items())), flush=True)
+    print(f"run-aws: {part}: tasks done: {', '.join(f'{n} by {by}' for by, n in sorted(done.items()))}", flush=True)
     if not rest(site):
         wrong.append(f"{part}: not all workers ended: {site.workers()}, {site.machines()}")
-    if set(done) - kinds or (part != "mix" and not done[part]) or not done:
+    if set(+done) - kinds or not +done:
         wrong.append(f"{part}: tasks were done by {dict(done)}")
     if sum(timeline.most.values()) < 1 or max(timeline.most.values()) > args.workers:
         wrong.append(f"{part}: at most there were {dict(timeline.most)} workers")
@@ -197,9 +202,10 @@ def main() -> int:
     parser.add_argument("--scale", default=os.environ.get("SCALE") or "1", help="of the flights; 0 leaves them out")
     parser.add_argument("--target-rows", type=int, default=50_000, help="rows per task")
     parser.add_argument("--partitions", type=int, default=16, help="tasks per stage at most")
-    parser.add_argument("--parts", default="mix,ecs,ec2", help="kinds of workers: mix, function, ecs, ec2")
+    parser.add_argument("--parts", default="mix,ecs,ec2", help="mix, function, ecs, ec2, ecs+ ...")
     parser.add_argument("--start-scale", type=float, default=1.0, help="of the published start times")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # all that was started ends with this program
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     wrong = run(args)

@@ -300,6 +300,16 @@ class Function:
             self.starts += 1
         environment.give(invocation)
 
+    def change(self, **limits: float) -> None:
+        """Take another timeout or concurrency; as after an update no environment of before is used again."""
+        for name, value in limits.items():
+            setattr(self, name, value)
+        with self.lock:
+            free, self.free = self.free, []
+            self.environments = [one for one in self.environments if one not in free]
+        for environment in free:
+            environment.stop()
+
     def stop(self) -> None:
         for environment in list(self.environments):
             environment.stop()

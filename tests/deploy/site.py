@@ -85,14 +85,14 @@ class Site:
         }
         return {**self.environment, **connect}
 
-    def workload(self, *words: str) -> str:
+    def workload(self, *words: str, status: int = 0) -> str:
         """Run queries on the deployment and compare with pandas; give what was said."""
         done = subprocess.run(
             [sys.executable, "-m", "tests.deploy.workload", *words], env=self.connected(), cwd=ROOT,
             capture_output=True, text=True, timeout=900, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        return done.stdout
+        assert done.returncode == status, f"{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
 
     # ---- what there is
     @property
@@ -106,6 +106,10 @@ class Site:
 
     def change(self, settings: dict[str, Any]) -> None:
         self.api.call("PUT", f"/v1/deployments/{NAME}/aws", settings)
+
+    def metrics(self) -> str:
+        """What the scheduler tells Prometheus."""
+        return str(self.scheduler.api(None).get("/metrics"))
 
     def health(self) -> dict[str, Any]:
         return dict(self.api.get(f"/v1/deployments/{NAME}/health"))
@@ -122,6 +126,12 @@ class Site:
         instances = [one for group in groups for one in group["Instances"]]
         desired = sum(group["DesiredCapacity"] for group in groups)
         return {"tasks": len(tasks), "instances": len(instances), "desired": desired}
+
+    def only(self, *kinds: str) -> dict[str, Any]:
+        """Leave the scheduler of "lambda", "ecs" and "ec2" just these; give what it had before."""
+        whole = self.settings()
+        self.change({k: v for k, v in whole.items() if k not in ("lambda", "ecs", "ec2") or k in kinds})
+        return whole
 
     def at_rest(self) -> bool:
         """Whether nothing runs and nothing is on its way."""
@@ -213,14 +223,14 @@ def ended_well(lines: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def site(folder: Path, **about: float) -> Iterator[Site]:
-    """Run all of it while the context lasts; `about` goes to `standins.cloud`."""
+def site(folder: Path, *of_scheduler: str, **about: float) -> Iterator[Site]:
+    """Run all of it while the context lasts; `about` goes to `standins.cloud`, `of_scheduler` are further arguments."""
     with standins.cloud(folder, **about) as account, mock.patch.dict(os.environ):
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         own = {"AWS_ACCESS_KEY_ID": OWN[0], "AWS_SECRET_ACCESS_KEY": OWN[1], "AWS_EC2_METADATA_DISABLED": "true"}
         endpoints = ["--aws-endpoint", account.url, "--sts-endpoint", f"{account.url}/"]
-        scheduler = Scheduler(folder / "scheduler", *endpoints).start(**own)
+        scheduler = Scheduler(folder / "scheduler", *endpoints, *of_scheduler).start(**own)
         try:
             yield Site(account, scheduler, folder)
         finally:

@@ -31,7 +31,7 @@ import threading
 import time
 import traceback
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -427,6 +427,21 @@ class Cloud(AwsDouble):
         (about,) = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         return {one["ParameterKey"]: one["ParameterValue"] for one in about["Parameters"]}
 
+    def _outputs(self, stack: str) -> dict[str, str]:
+        (about,) = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        return {one["OutputKey"]: one["OutputValue"] for one in about["Outputs"]}
+
+    def _later(self, seconds: float, what: Callable[..., None], *about: Any) -> None:
+        """Do it after a while; what goes wrong then is kept as what goes wrong in a request."""
+
+        def guarded() -> None:
+            try:
+                what(*about)
+            except Exception:
+                self.faults_of_ours.append(traceback.format_exc())
+
+        threading.Timer(seconds, guarded).start()
+
     def _as_role(self, role: str) -> dict[str, str]:
         """The environment of a process that has a session of a worker's role."""
         access, secret = self.worker_keys[role]
@@ -452,8 +467,9 @@ class Cloud(AwsDouble):
     # ---- ECS
     def _definition(self, family: str) -> dict[str, Any]:
         found = self.client("ecs").describe_task_definition(taskDefinition=family)
-        roles = f"arn:aws:iam::{ACCOUNT}:role/"  # moto's CloudFormation forgets them
+        roles = f"arn:aws:iam::{ACCOUNT}:role/"  # moto's CloudFormation forgets them, and the size
         missing = {
+            "cpu": self._outputs(family.removesuffix("-worker"))["EcsCpu"],
             "taskRoleArn": f"{roles}{family}-ecs",
             "executionRoleArn": f"{roles}{family[: -len('worker')]}ecs-execution",
         }
@@ -470,7 +486,7 @@ class Cloud(AwsDouble):
             for arn in set(self.tasks) - before:
                 self.machines[arn] = Machine(arn, "ecs")
                 after = START_SECONDS["ecs"] * self.start_scale
-                threading.Timer(after, self._start_task, [arn, definition]).start()
+                self._later(after, self._start_task, arn, definition)
         elif call.action == "StopTask":
             self.machines[call.parameters["task"]].stop()
         return reply
@@ -505,7 +521,7 @@ class Cloud(AwsDouble):
             if name not in self.machines:
                 self.machines[name] = Machine(name, "ec2")
                 after = START_SECONDS["ec2"] * self.start_scale
-                threading.Timer(after, self._start_instance, [name, template]).start()
+                self._later(after, self._start_instance, name, template)
         for machine in list(self.machines.values()):
             if machine.kind == "ec2" and machine.name not in there:
                 machine.stop()

@@ -5,12 +5,15 @@ Nothing but calls of AWS' API starts a worker here.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+
+from tests.scheduler.daemon import wait_for
 
 from .aws_double import ACCOUNT, refusal
 from .site import NAME, ROOT, Site
@@ -19,7 +22,9 @@ from .site import site as running
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[Site]:
-    with running(tmp_path_factory.mktemp("site"), start_scale=0.01, idle_seconds=2) as made:
+    # What takes a minute takes seconds: idle ends, and leases of workers that are killed.
+    hurry = ("--idle-ms", "2000", "--lease-ms", "6000")
+    with running(tmp_path_factory.mktemp("site"), *hurry, start_scale=0.01, idle_seconds=2) as made:
         yield made
 
 
@@ -56,27 +61,89 @@ def test_deploy(site: Site, deployed: str):
 
 
 def test_answers_on_bad_days(site: Site, deployed: str):
-    """Launch calls throttled, a spot instance taken away with what it held: pandas' answers all the same."""
+    """Launch calls throttled and failing, an instance taken away with what it held: pandas' answers all the same."""
     throttled = refusal("lambda", "TooManyRequestsException", "Rate Exceeded.", 429)
     site.account.fail(throttled, "lambda", "Invoke", 3)
+    site.account.fail(refusal("ecs", "ServerException", "Service Unavailable", 500), "ecs", "RunTask", 2)
+    busy = refusal("autoscaling", "ScalingActivityInProgress", "busy")
+    site.account.fail(busy, "autoscaling", "SetDesiredCapacity", 1)
     taken: list[str] = []
 
     def take_one() -> None:
-        end = time.monotonic() + 120
+        api, end = site.api, time.monotonic() + 120
         while not taken and time.monotonic() < end:
-            for machine in site.account.running("ec2")[:1]:
+            known = api.get("/v1/workers", deployment=NAME)["workers"]
+            holding = {worker["instance"] for worker in known if worker["leases"]}
+            for machine in [machine for machine in site.account.running("ec2") if machine.name in holding][:1]:
                 site.account.interrupt(machine)
                 taken.append(machine.name)
-            time.sleep(0.1)
+            time.sleep(0.02)
 
     thief = threading.Thread(target=take_one)
     thief.start()
     said = site.workload("--rows", "60000", "--rounds", "1", "--pieces", "3")
     thief.join()
-    assert taken and site.account.faults == []
+    assert taken
+    site.account.heal()  # of the failures that no call has met
     assert "round 0: 3 answers are pandas'" in said and "3 queries ran on the deployment" in said
     assert site.account.bad == [] and site.account.faults_of_ours == []
     assert site.account.refused == [], "the scheduler asked for what its role may not do"
+
+
+def test_from_nobody_to_many_and_back(site: Site, deployed: str):
+    """When there is nothing to do nobody is left, and nothing that costs money: no task, no instance."""
+    wait_for(site.at_rest, 300)
+    assert site.settings()["limits"]["workers"] == 200
+    site.workload("--rows", "20000", "--rounds", "1", "--pieces", "2")
+    wait_for(site.at_rest, 300)
+
+
+def slow_functions(site: Site, seconds: int, late: int) -> None:
+    """Functions live for so long, and each of their writes takes so many ms more."""
+    for function in site.account.functions.functions.values():
+        function.environment["TERALITY_STORE_FAULTS"] = f"put:1:late:{late}"
+        function.change(timeout=seconds)
+
+
+def ends(site: Site) -> list[str]:
+    """Why invocations have ended."""
+    invocations = [one for f in site.account.functions.functions.values() for one in f.invocations if one.done.is_set()]
+    return [json.loads(one.result).get("end", "error") for one in invocations]
+
+
+def test_functions_whose_time_ends_in_the_middle_of_a_task(site: Site, deployed: str):
+    """What the first ones have begun and cannot end is handed back, and done by others."""
+    wait_for(site.at_rest, 300)
+    slow_functions(site, 4, 60000)
+    whole, before = site.only("lambda"), ends(site).count("deadline")
+
+    def heal() -> None:
+        wait_for(lambda: ends(site).count("deadline") > before, 300)
+        slow_functions(site, 900, 0)
+
+    healer = threading.Thread(target=heal)
+    healer.start()
+    said = site.workload("--rows", "20000", "--rounds", "1", "--pieces", "3")
+    healer.join()
+    assert "round 0: 3 answers are pandas'" in said
+    assert re.search("^terality_tasks_out_of_time_total [1-9]", site.metrics(), re.MULTILINE)
+    site.change(whole)
+
+
+def test_tasks_that_take_longer_than_any_function_lives(site: Site, deployed: str):
+    """With nothing but functions the query fails and says why; with another kind it is done there."""
+    wait_for(site.at_rest, 300)
+    slow_functions(site, 3, 60000)
+    whole = site.only("lambda")
+    said = site.workload("--rows", "20000", "--rounds", "1", "--pieces", "2", status=1)
+    assert "the task ran in 4 functions until their time was over" in said and "target_rows" in said
+    site.change(whole)
+    site.only("lambda", "ecs")
+    said = site.workload("--rows", "20000", "--rounds", "1", "--pieces", "2")
+    assert "round 0: 3 answers are pandas'" in said
+    assert site.account.bad == [] and site.account.faults_of_ours == [] and site.account.refused == []
+    site.change(whole)
+    slow_functions(site, 900, 0)
 
 
 def test_destroy(site: Site, deployed: str):

@@ -66,6 +66,7 @@ static bool read_failure(struct tr_api_call *call, struct tr_fields *f, struct t
   const json_t *lost = NULL;
   return tr_fields_text(f, "class", false, TR_RULE_CLASS, 64, &r->class) &&
          tr_fields_bool(f, "retry", true, &r->retry) && tr_fields_bool(f, "returned", true, &r->returned) &&
+         tr_fields_number(f, "ran", true, 1e9, &r->seconds) &&
          tr_fields_text(f, "sealed", true, TR_RULE_SEALED, MAX_SEALED, &r->sealed) &&
          tr_fields_any(f, "lost", true, &lost) && read_lost(call, lost, f->where, r);
 }
@@ -141,7 +142,7 @@ static struct tr_deployment *deployment_of(const struct tr_state *s, const struc
 int64_t tr_api_lease_wake(const struct tr_state *s, const struct tr_api_call *call) {
   const struct tr_deployment *d = deployment_of(s, call);
   const struct tr_worker *w = d ? tr_name_map_get(&d->workers, call->lease.worker) : NULL;
-  return !w || w->drain || (d->n_ready && call->lease.want) ? 0 : INT64_MAX;
+  return !w || w->drain || (tr_lease_ready(w) && call->lease.want) ? 0 : INT64_MAX;
 }
 
 /* All reports are looked at before the first of them changes anything. */
@@ -175,7 +176,7 @@ bool tr_api_lease(struct tr_state *s, struct tr_api_call *call, struct tr_clock 
       tr_worker_seen(s, d, in->worker, in->kind, in->instance, in->cores, in->memory, at, &call->fault);
   if (!w || (!in->applied && !apply(s, d, w, call, at))) return tr_api_refuse(call);
   bool waits = in->want > 0 && !in->stop.length && !last && !w->drain && call->arrived + call->wait_ms > at.now;
-  if (waits && !d->n_ready) return false;
+  if (waits && !tr_lease_ready(w)) return false;
   tr_text_add_str(out, "{\"tasks\":[");
   if (!last) tr_lease_give(s, w, in->want, at, out);
   tr_text_add_str(out, "],\"cancel\":[");

@@ -71,6 +71,7 @@ static void count_money(struct plan *p) {
 
 static bool can_run(const struct tr_scale_view *v, const struct tr_scale_kind *k) {
   if (k->max <= 0 || k->cores <= 0) return false;
+  if (k->launcher == TR_SCALE_LAMBDA && v->tasks_long > 0 && v->tasks_long >= v->tasks_open) return false;
   if (v->task_memory <= 0 || k->memory >= v->task_memory) return true;
   /* When nothing is large enough the largest has to try. */
   for (int i = 0; i < v->n_kinds && i < TR_SCALE_KINDS; i++)
@@ -172,7 +173,8 @@ static double need_now(const struct plan *p, const struct kind *a) {
   double workers, want = p->work / p->target, have = cores_in(p, a->k->start_s + 1, NULL, &workers);
   double need = at_most(want - have, cores_allowed(p, a, want) - a->k->cores * (a->k->running + coming(a)));
   if (have > 0 && need < slack * have) return 0;
-  return at_most(ceil(need / a->k->cores), p->open - workers);
+  int32_t open = p->open - (a->k->launcher == TR_SCALE_LAMBDA ? p->view->tasks_long : 0);
+  return at_most(ceil(need / a->k->cores), open - workers);
 }
 
 /* How many the need asks for that will still be there when kind a is up. */
@@ -294,12 +296,19 @@ static void launch_cheap(struct plan *p) {
   }
 }
 
-/* Work is never left lying while there is a place and money for one worker. */
+/* Work is never left lying while there is a place and money for one worker; what functions cannot do neither. */
 static void launch_any(struct plan *p) {
+  bool function = false, other = false;
+  for (int i = 0; i < p->n; i++) {
+    const struct kind *a = &p->kinds[i];
+    if (!a->k->running && !coming(a) && !a->launch) continue;
+    if (a->k->launcher == TR_SCALE_LAMBDA) function = true;
+    else other = true;
+  }
+  if (other || (function && p->view->tasks_long <= 0)) return;
   for (int i = 0; i < p->n; i++)
-    if (p->kinds[i].k->running || coming(&p->kinds[i]) || p->kinds[i].launch) return;
-  for (int i = 0; i < p->n; i++)
-    if (p->kinds[i].usable && room_for(p, &p->kinds[i], p->places)) {
+    if (p->kinds[i].usable && !(function && p->kinds[i].k->launcher == TR_SCALE_LAMBDA) &&
+        room_for(p, &p->kinds[i], p->places)) {
       launch(p, &p->kinds[i], 1);
       return;
     }

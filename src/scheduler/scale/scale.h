@@ -35,6 +35,7 @@ struct tr_scale_view {
   double core_seconds_left; /* of all accepted queries */
   int32_t tasks_left;       /* not done */
   int32_t tasks_open;       /* ready or leased: what workers could run now */
+  int32_t tasks_long;       /* of the open ones, those that outlast a function's time: for the other kinds */
   int64_t task_memory;      /* the largest budget a ready task asks for; 0 = any */
   double target_s;
   int32_t max_workers;                    /* of the deployment */

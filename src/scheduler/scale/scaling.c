@@ -75,6 +75,7 @@ void tr_scaling_view(const struct tr_state *s, struct tr_deployment *d, const st
                      struct tr_clock at, struct tr_scale_view *view) {
   *view = (struct tr_scale_view){.tasks_left = clamped(d->n_left),
                                  .tasks_open = clamped(d->n_ready + d->n_leased),
+                                 .tasks_long = clamped(d->n_long),
                                  .target_s = settings->target_s,
                                  .max_workers = settings->max_workers,
                                  .usd_this_hour = tr_spend_hour(d, at),

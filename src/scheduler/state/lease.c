@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CUTS = 2 }; /* a task that so often ran until its function's time was over is for others */
+
 static void unlink_leased(struct tr_state *s, struct tr_task *t) {
   if (t->prev) t->prev->next = t->next;
   else s->leased_first = t->next;
@@ -33,18 +35,23 @@ static void unlink_backoff(struct tr_state *s, struct tr_task *t) {
 }
 
 static void queue_retry(struct tr_query_stage *stage, struct tr_task *t) {
+  struct tr_task_queue *queue = t->outlasts ? &stage->retry_long : &stage->retry;
   if (t->queued || t - stage->tasks >= stage->fresh) return;
   t->queued = true;
   t->retry = NULL;
-  if (stage->retry_last) stage->retry_last->retry = t;
-  else stage->retry_first = t;
-  stage->retry_last = t;
+  if (queue->last) queue->last->retry = t;
+  else queue->first = t;
+  queue->last = t;
 }
 
-static void count_ready(struct tr_query_stage *stage, int step) {
+static void count_ready(struct tr_query_stage *stage, const struct tr_task *t, int step) {
+  int more = t->outlasts ? step : 0;
   stage->n_ready += step;
+  stage->n_long += more;
   stage->query->n_ready += step;
+  stage->query->n_long += more;
   stage->query->deployment->n_ready += step;
+  stage->query->deployment->n_long += more;
 }
 
 static void count_leased(struct tr_query_stage *stage, int step) {
@@ -55,7 +62,7 @@ static void count_leased(struct tr_query_stage *stage, int step) {
 
 void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state) {
   struct tr_query_stage *stage = t->stage;
-  if (t->state == TR_TASK_READY) count_ready(stage, -1);
+  if (t->state == TR_TASK_READY) count_ready(stage, t, -1);
   if (t->state == TR_TASK_BACKOFF) unlink_backoff(s, t);
   if (t->state == TR_TASK_LEASED) {
     unlink_leased(s, t);
@@ -65,7 +72,7 @@ void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state
   }
   t->state = (uint8_t)state;
   if (state == TR_TASK_READY) {
-    count_ready(stage, 1);
+    count_ready(stage, t, 1);
     queue_retry(stage, t);
   }
   if (state == TR_TASK_LEASED) {
@@ -78,13 +85,20 @@ void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state
   }
 }
 
-static struct tr_task *pop_ready(struct tr_query_stage *stage) {
-  for (struct tr_task *t; (t = stage->retry_first);) {
-    stage->retry_first = t->retry;
-    if (!t->retry) stage->retry_last = NULL;
+static struct tr_task *pop_queue(struct tr_task_queue *queue) {
+  for (struct tr_task *t; (t = queue->first);) {
+    queue->first = t->retry;
+    if (!t->retry) queue->last = NULL;
     t->queued = false;
     if (t->state == TR_TASK_READY) return t;
   }
+  return NULL;
+}
+
+static struct tr_task *pop_ready(struct tr_query_stage *stage, bool function) {
+  struct tr_task *again = function ? NULL : pop_queue(&stage->retry_long);
+  if (!again) again = pop_queue(&stage->retry);
+  if (again) return again;
   while (stage->fresh < stage->spec->n_tasks) {
     struct tr_task *t = &stage->tasks[stage->fresh++];
     if (t->state == TR_TASK_READY) return t;
@@ -92,14 +106,21 @@ static struct tr_task *pop_ready(struct tr_query_stage *stage) {
   return NULL;
 }
 
+static bool is_function(const struct tr_worker *w) { return strncmp(w->kind, "lambda", 6) == 0; }
+
+int64_t tr_lease_ready(const struct tr_worker *w) {
+  return w->deployment->n_ready - (is_function(w) ? w->deployment->n_long : 0);
+}
+
 /* Queries take turns, so that a small one does not wait for the end of a large one. */
-static struct tr_task *next_task(struct tr_deployment *d) {
-  if (!d->n_ready) return NULL;
+static struct tr_task *next_task(struct tr_deployment *d, const struct tr_worker *w) {
+  bool function = is_function(w);
+  if (tr_lease_ready(w) <= 0) return NULL;
   struct tr_query *q = d->turn ? d->turn : d->first;
-  while (!q->n_ready) q = q->next ? q->next : d->first;
+  while (q->n_ready - (function ? q->n_long : 0) <= 0) q = q->next ? q->next : d->first;
   d->turn = q->next;
   for (int i = 0; i < q->spec.n_stages; i++)
-    if (q->stages[i].n_ready) return pop_ready(&q->stages[i]);
+    if (q->stages[i].n_ready - (function ? q->stages[i].n_long : 0) > 0) return pop_ready(&q->stages[i], function);
   return NULL;
 }
 
@@ -193,10 +214,10 @@ static void take_lease(struct tr_state *s, struct tr_task *t, struct tr_worker *
 int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, struct tr_clock at, struct tr_text *out) {
   struct tr_deployment *d = w->deployment;
   /* A fair share: what is ready is spread over all who work here, before anybody stores tasks up. */
-  int64_t workers = d->workers.n ? (int64_t)d->workers.n : 1, fair = (d->n_ready + workers - 1) / workers;
+  int64_t workers = d->workers.n ? (int64_t)d->workers.n : 1, fair = (tr_lease_ready(w) + workers - 1) / workers;
   int32_t given = 0;
   if (w->drain) return 0;
-  for (struct tr_task *t; given < want && given < fair && (t = next_task(d)); given++) {
+  for (struct tr_task *t; given < want && given < fair && (t = next_task(d, w)); given++) {
     take_lease(s, t, w, (t->attempt > s->epoch_base ? t->attempt : s->epoch_base) + 1, at);
     if (given) tr_text_add_char(out, ',');
     print_task(t, w, out);
@@ -335,11 +356,43 @@ static void lose_input(struct tr_state *s, const struct tr_report *r, struct tr_
   put_back(s, t, 0, at);
 }
 
+/* Whether anybody else than functions works for the deployment, or could be started. */
+static bool has_others(const struct tr_deployment *d) {
+  const struct tr_aws_record *r = d->aws;
+  size_t i = 0;
+  if (r && (r->ecs.cluster || r->ec2.group)) return true;
+  for (const struct tr_worker *w; (w = tr_name_map_next(&d->workers, &i));)
+    if (!is_function(w) && !w->drain) return true;
+  return false;
+}
+
+/* It ran until its function's time was over. That may be because it began late, but not again and again: it then waits
+ * for a worker that has time, and when there will be none the query fails, rather than begin anew for ever. */
+static void out_of_time(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
+  char text[300];
+  t->cut++;
+  s->counters.tasks_cut++;
+  if (t->cut >= CUTS && has_others(t->stage->query->deployment)) {
+    if (t->state == TR_TASK_READY) tr_task_set(s, t, TR_TASK_WAITING); /* taken out of the counts as what it was */
+    t->outlasts = true;
+  } else if (t->cut >= s->options.max_attempts) {
+    snprintf(text, sizeof text,
+             "the task ran in %d functions until their time was over, in the last one for %.0f s: it needs smaller "
+             "pieces (target_rows), or a deployment that has tasks (ECS) or instances (EC2) too",
+             t->cut, r->seconds);
+    struct tr_query_error error = {"TaskTooLong", NULL, text, t->stage->no, (int32_t)(t - t->stage->tasks)};
+    tr_query_fail(s, t->stage->query, &error, at);
+    return;
+  }
+  put_back(s, t, 0, at);
+}
+
 static void apply_failure(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
   if (!is_current(t, r->attempt)) return;
   if (t->state != TR_TASK_LEASED) t->attempt = r->attempt;
   if (r->returned) {
-    put_back(s, t, 0, at);
+    if (r->seconds > 0) out_of_time(s, r, t, at);
+    else put_back(s, t, 0, at);
     return;
   }
   if (r->lost_stage >= 0) {
@@ -357,7 +410,7 @@ static void apply_failure(struct tr_state *s, const struct tr_report *r, struct 
  * run out. */
 static void charge(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
   bool current = t->state == TR_TASK_LEASED && t->attempt == r->attempt;
-  if (r->returned || (!current && r->attempt > s->epoch_base)) return;
+  if ((r->returned && r->seconds <= 0) || (!current && r->attempt > s->epoch_base)) return;
   tr_spend_task(s, t, r->by, r->ok || !current ? r->seconds : tr_spend_flight_seconds(t, at), r->ok);
 }
 

@@ -74,6 +74,7 @@ struct tr_deployment {
   struct tr_query *turn;         /* where the next lease looks first */
   struct tr_name_map workers;
   int64_t n_ready, n_leased;              /* tasks */
+  int64_t n_long;                         /* of the ready ones, those that outlast functions */
   int64_t n_left;                         /* tasks of its queries that are not done */
   double task_seconds;                    /* moving mean; 0 = none seen */
   char external_id[TR_EXTERNAL_ID_BYTES]; /* what the scheduler shows when it takes the role on AWS */
@@ -101,18 +102,24 @@ struct tr_task {
   double usd;          /* of all its attempts */
   uint64_t error;      /* what the last failure looked like */
   uint8_t state, failures, same;
-  bool queued; /* in the retry queue, perhaps in vain */
+  uint8_t cut;   /* so often it ran until its function's time was over */
+  bool outlasts; /* no function gets it any more */
+  bool queued;   /* in a retry queue, perhaps in vain */
+};
+
+struct tr_task_queue {
+  struct tr_task *first, *last;
 };
 
 struct tr_query_stage {
   struct tr_query *query;
   const struct tr_spec_stage *spec;
   struct tr_task *tasks;
-  int32_t no, n_done, n_ready, n_leased;
+  int32_t no, n_done, n_ready, n_leased, n_long;
   int32_t waiting; /* inputs that are not complete */
   int32_t fresh;   /* tasks from here on were not given out since the stage became ready */
   bool held;       /* was ready before a restart: wait for its workers */
-  struct tr_task *retry_first, *retry_last;
+  struct tr_task_queue retry, retry_long; /* long: of those that outlast functions */
   int64_t rows, bytes;
   double seconds, core_seconds;    /* of done tasks */
   int64_t rows_read;               /* input rows of done tasks */
@@ -134,7 +141,7 @@ struct tr_query {
   int32_t stages_left;
   int64_t created, started; /* wall */
   int64_t version;          /* grows with every change that a client may see */
-  int64_t n_ready, n_leased;
+  int64_t n_ready, n_leased, n_long;
   double usd;                             /* of tasks that have ended; spend.h */
   double usd_flight, flight_core_seconds; /* of running tasks, as of the last look */
   int64_t gets, puts;                     /* requests to S3, estimated */
@@ -156,7 +163,7 @@ struct tr_worker {
 
 struct tr_state_counters {
   int64_t queries_accepted, queries_done, queries_failed, queries_cancelled;
-  int64_t tasks_done, tasks_failed, leases, leases_expired, leases_adopted, reloads;
+  int64_t tasks_done, tasks_failed, tasks_cut, leases, leases_expired, leases_adopted, reloads;
   double usd;
 };
 
@@ -252,10 +259,10 @@ struct tr_report {
   char query[TR_ID_BYTES];
   int32_t stage, task;
   int64_t attempt;
-  bool ok, retry, returned; /* returned: handed back without having run */
+  bool ok, retry, returned; /* returned: handed back, nobody's fault */
   int64_t winner;           /* attempt whose commit the bucket has, when ok */
   int64_t rows;
-  double seconds;
+  double seconds; /* of a task handed back: > 0 = it ran so long, until its worker's time was over */
   struct tr_segments segments;
   const char *class, *sealed, *text; /* of a failure */
   int32_t lost_stage, lost_task;     /* an input object that is gone; -1 = none */
@@ -271,6 +278,8 @@ void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_cl
 bool tr_lease_parse(const char *text, char query[TR_ID_BYTES], int32_t *stage, int32_t *task, int64_t *attempt);
 /* The worker says that it runs this: the lease lives on, or is taken up after a restart. False: it should stop. */
 bool tr_lease_renew(struct tr_state *s, struct tr_worker *w, const char *lease, struct tr_clock at);
+/* Ready tasks that this worker may have. */
+int64_t tr_lease_ready(const struct tr_worker *w);
 /* Gives out up to `want` tasks as JSON objects, comma after comma. Returns how many. */
 int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, struct tr_clock at, struct tr_text *out);
 /* The worker of this name, made when it is new. NULL with a fault. */

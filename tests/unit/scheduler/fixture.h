@@ -125,11 +125,11 @@ static inline struct tr_worker *fixture_worker(struct fixture *f, const char *na
 }
 
 /* Leases up to `want` tasks; their names, apart by newlines, in a static text. */
-static inline const char *fixture_lease(struct fixture *f, const char *worker, int want) {
+static inline const char *fixture_lease_as(struct fixture *f, const char *worker, const char *kind, int want) {
   static char names[20000];
   struct tr_text out = {0};
   size_t n = 0;
-  tr_lease_give(f->s, fixture_worker(f, worker), want, f->at, &out);
+  tr_lease_give(f->s, tr_worker_seen(f->s, f->d, worker, kind, NULL, 2, 1 << 30, f->at, &f->fault), want, f->at, &out);
   names[0] = 0;
   for (const char *at = tr_text_str(&out); (at = strstr(at, "{\"lease\":\"")); at++) {
     const char *name = at + strlen("{\"lease\":\"");
@@ -141,6 +141,10 @@ static inline const char *fixture_lease(struct fixture *f, const char *worker, i
   }
   tr_text_free(&out);
   return names;
+}
+
+static inline const char *fixture_lease(struct fixture *f, const char *worker, int want) {
+  return fixture_lease_as(f, worker, "local", want);
 }
 
 static inline struct tr_report fixture_report(const char *lease) {

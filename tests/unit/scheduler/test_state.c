@@ -135,6 +135,58 @@ static void a_task_handed_back_costs_no_attempt(void **state) {
   }
 }
 
+/* Takes a lease as a worker of this kind and hands it back, for its time was over; gives false when there was none. */
+static bool run_out_of_time(struct fixture *f, const char *kind) {
+  struct tr_text out = {0};
+  struct tr_worker *w = tr_worker_seen(f->s, f->d, kind, kind, NULL, 1, 1 << 30, f->at, &f->fault);
+  bool waits = tr_lease_ready(w) == 0, given = tr_lease_give(f->s, w, 1, f->at, &out) == 1;
+  assert_true(waits != given);
+  if (given) {
+    const char *lease = strstr(tr_text_str(&out), "{\"lease\":\"") + strlen("{\"lease\":\"");
+    char name[100];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(lease, "\""), lease);
+    struct tr_report r = fixture_report(name);
+    r.returned = true;
+    r.seconds = 800;
+    r.by = w;
+    tr_report_apply(f->s, &r, f->at);
+  }
+  tr_text_free(&out);
+  return given;
+}
+
+static void a_task_too_long_for_functions_ends_the_query(void **state) {
+  struct fixture *f = *state;
+  char id[TR_ID_BYTES];
+  memcpy(id, fixture_query(f, 1, 1)->id, sizeof id);
+  for (int i = 0; i < 3; i++) {
+    assert_true(run_out_of_time(f, "lambda-small"));
+    assert_int_equal(f->d->n_ready, 1);
+  }
+  assert_true(run_out_of_time(f, "lambda-large"));
+  const char *final = fixture_final(f, id);
+  assert_non_null(strstr(final, "\"state\":\"failed\""));
+  assert_non_null(strstr(final, "TaskTooLong"));
+  assert_non_null(strstr(final, "the task ran in 4 functions until their time was over, in the last one for 800 s"));
+  assert_int_equal(f->d->n_ready + f->d->n_long + f->d->n_leased, 0);
+}
+
+static void a_task_too_long_for_functions_goes_to_others(void **state) {
+  struct fixture *f = *state;
+  struct tr_query *q = fixture_query(f, 2, 1);
+  fixture_worker(f, "other"); /* which is there, and local */
+  assert_int_equal(lines(fixture_lease(f, "other", 1)), 1);
+  for (int i = 0; i < 2; i++) assert_true(run_out_of_time(f, "lambda-small"));
+  assert_int_equal(f->d->n_ready, 1);
+  assert_int_equal(f->d->n_long, 1);
+  for (int i = 0; i < 10; i++) assert_false(run_out_of_time(f, "lambda-large"));
+  fixture_done(f, lease_of(q->id, 0, 0, 1), 4);
+  assert_int_equal(lines(fixture_lease(f, "other", 2)), 1);
+  assert_int_equal(f->d->n_long + f->d->n_ready, 0);
+  fixture_done(f, lease_of(q->id, 0, 1, 3), 4);
+  assert_true(run_out_of_time(f, "lambda-small")); /* of the next stage */
+}
+
 static void cancel_ends_leases(void **state) {
   struct fixture *f = *state;
   struct tr_query *q = fixture_query(f, 4, 1);
@@ -371,6 +423,8 @@ int main(void) {
       CASE(errors_are_tried_again_or_not),
       CASE(sealed_texts_tell_errors_apart),
       CASE(a_task_handed_back_costs_no_attempt),
+      CASE(a_task_too_long_for_functions_ends_the_query),
+      CASE(a_task_too_long_for_functions_goes_to_others),
       CASE(cancel_ends_leases),
       CASE(a_restart_goes_on),
       CASE(a_restart_does_not_hold_what_nobody_has),
