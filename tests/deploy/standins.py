@@ -206,6 +206,12 @@ class Cloud(AwsDouble):
             return refusal("s3", bad.code, bad.reason, 403)
         if not self.lives(self.owners[access]):
             return refusal("s3", "AccessDenied", "the session's role is gone", 403)
+        role = self.owners[access].split("/")[1]
+        if role not in self.worker_keys:  # of these the bucket's own server judges
+            path = urlsplit(target).path.strip("/")
+            what = ("s3:GetObject" if method in ("GET", "HEAD") else "s3:PutObject") if "/" in path else "s3:ListBucket"
+            asked = Request(f"arn:aws:iam::{ACCOUNT}:role/{role}", what, f"arn:aws:s3:::{path}", {})
+            return refusal("s3", "AccessDenied", decide(asked, *self._documents(role)).reason, 403)
         drop = ("authorization", "x-amz-security-token", "x-amz-date", "x-amz-content-sha256", "host", "connection")
         kept = {name: value for name, value in headers.items() if name not in drop}
         request = AWSRequest(method, f"{to}{target}", data=body, headers=kept)
