@@ -75,6 +75,8 @@ def main() -> int:
     args = parser.parse_args()
     from terality.cluster.processes import LocalCluster
 
+    (ROOT / "out").mkdir(exist_ok=True)
+
     with contextlib.ExitStack() as running:
         folder = running.enter_context(tempfile.TemporaryDirectory(prefix="terality-cluster-"))
         url = running.enter_context(store(args.store, folder))

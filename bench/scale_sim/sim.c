@@ -37,6 +37,8 @@ static const double task_bytes = 512e6;      /* of a scan (design: 256 to 512 MB
 static const double most_tasks = 30000;      /* of a stage */
 static const double prior_core_s = 1e-8;     /* a byte, before anything is measured: what scaling.c starts with */
 static const double noise = 0.2;             /* of task times: sigma of their logarithm [A] */
+static const double pace_step = 0.05;        /* what one task changes of the pace of its kind, as scaling.c has it */
+static const double known_share = 0.05;      /* as scaling.c has it */
 static const double start_noise = 0.25;      /* of start-up times, either way [A] */
 
 struct stage {
@@ -47,7 +49,9 @@ struct stage {
   double core_rate;    /* bytes a second of one core */
   double gets, puts;   /* of one task */
   int given, done;
-  double core_seconds; /* of done tasks */
+  double expected; /* core-seconds of a task, as stages before it tell */
+  double core_seconds[N_KINDS]; /* of done tasks, by the kind that did them */
+  int by[N_KINDS];
 };
 
 enum worker_state { STARTING, IDLE, BUSY, GONE };
@@ -56,7 +60,7 @@ struct worker {
   enum worker_state state;
   bool drain;
   int stamp; /* of the idle spell */
-  double born, up, busy_from;
+  double born, busy_from, idle_from;
 };
 
 struct event {
@@ -79,7 +83,10 @@ struct sim {
   double busy_from[N_KINDS]; /* sum over the busy ones */
   int first_there;           /* workers before it are gone */
   double now, gets_free, puts_free, gets, puts, usd[N_KINDS];
-  double last_rate; /* core-seconds a byte of the stages so far */
+  double last_rate;      /* core-seconds a byte of the stages so far */
+  double pace[N_KINDS];  /* core-seconds of this kind for one of the reference */
+  double stay_s[N_KINDS]; /* as the rule said last */
+  int reference;         /* the kind whose pace is 1: the first that was measured; -1 = none yet */
   int peak, decisions;
   double decide_s;
   bool timeline;
@@ -238,10 +245,14 @@ static void make_sort(struct sim *s, double bytes) {
                               .puts = 2 + ceil(bytes / n / (100 * mb))});
 }
 
-static bool stage_open(const struct sim *s, const struct stage *stage) {
+static bool stage_waits(const struct sim *s, const struct stage *stage) {
   for (int i = 0; i < 2; i++)
-    if (stage->after[i] >= 0 && s->stages[stage->after[i]].done < s->stages[stage->after[i]].tasks) return false;
-  return stage->given < stage->tasks;
+    if (stage->after[i] >= 0 && s->stages[stage->after[i]].done < s->stages[stage->after[i]].tasks) return true;
+  return false;
+}
+
+static bool stage_open(const struct sim *s, const struct stage *stage) {
+  return !stage_waits(s, stage) && stage->given < stage->tasks;
 }
 
 static bool finished(const struct sim *s) {
@@ -288,6 +299,7 @@ static void rest(struct sim *s, int id) {
   struct worker *w = &s->workers[id];
   w->state = IDLE;
   w->stamp++;
+  w->idle_from = s->now;
   s->idle[w->kind][s->n_idle[w->kind]++] = id;
   push(s, s->now + s->kinds[w->kind].idle_s, id, w->stamp);
 }
@@ -332,12 +344,35 @@ static void wake_all(struct sim *s) {
   }
 }
 
+/* Core-seconds of the reference for a task of this stage, as its done tasks tell; without those of one kind. */
+static double task_seconds(const struct sim *s, const struct stage *stage, int without) {
+  double seconds = 0;
+  int n = stage->done;
+  for (int k = 0; k < N_KINDS; k++) {
+    if (k == without) n -= stage->by[k];
+    else seconds += stage->core_seconds[k] / s->pace[k];
+  }
+  return n ? seconds / n : 0;
+}
+
+/* What scaling.c learns from a done task. */
+static void measure(struct sim *s, struct stage *stage, const struct worker *w) {
+  int k = w->kind;
+  if (stage->done == 1) stage->expected = stage->bytes * s->last_rate;
+  stage->core_seconds[k] += (s->now - w->busy_from) * s->kinds[k].cores;
+  stage->by[k]++;
+  if (s->reference < 0) s->reference = k;
+  double others = task_seconds(s, stage, k), weight = pace_step * (stage->done - stage->by[k]) / stage->done;
+  if (k != s->reference && others > 0)
+    s->pace[k] += (stage->core_seconds[k] / stage->by[k] / others - s->pace[k]) * weight;
+  s->last_rate = task_seconds(s, stage, -1) / stage->bytes;
+}
+
 static void task_done(struct sim *s, int id) {
   struct worker *w = &s->workers[id];
   struct stage *stage = &s->stages[w->stage];
   stage->done++;
-  stage->core_seconds += (s->now - w->busy_from) * s->kinds[w->kind].cores;
-  s->last_rate = stage->core_seconds / stage->done / stage->bytes;
+  measure(s, stage, w);
   s->busy[w->kind]--;
   s->busy_from[w->kind] -= w->busy_from;
   if (finished(s)) {
@@ -352,7 +387,9 @@ static void happen(struct sim *s, struct event e) {
   struct worker *w = &s->workers[e.worker];
   s->now = e.at;
   if (e.stamp >= 0) {
-    if (w->state == IDLE && w->stamp == e.stamp) leave(s, e.worker);
+    if (w->state != IDLE || w->stamp != e.stamp) return;
+    if (s->now + 1e-6 >= w->idle_from + s->stay_s[w->kind]) leave(s, e.worker);
+    else push(s, least(s->now + 1, w->idle_from + s->stay_s[w->kind]), e.worker, e.stamp);
   } else if (w->state == STARTING) {
     s->starting[w->kind]--;
     s->running[w->kind]++;
@@ -362,21 +399,32 @@ static void happen(struct sim *s, struct event e) {
   }
 }
 
-static double work_left(const struct sim *s) {
-  double left = 0;
+/* Core-seconds of a task: what done ones took, and what was expected, which counts as much as a twentieth of all. */
+static double expected_task(const struct sim *s, const struct stage *stage) {
+  if (!stage->done) return stage->bytes * (s->last_rate > 0 ? s->last_rate : prior_core_s);
+  double measured = task_seconds(s, stage, -1), weight = stage->expected > 0 ? known_share * stage->tasks : 0;
+  return (measured * stage->done + stage->expected * weight) / (stage->done + weight);
+}
+
+/* Fills what the view has of work. */
+static void view_work(const struct sim *s, struct tr_scale_view *v) {
+  double open = 0;
   for (int i = 0; i < s->n_stages; i++) {
     const struct stage *stage = &s->stages[i];
-    double task = stage->done ? stage->core_seconds / stage->done
-                              : stage->bytes * (s->last_rate > 0 ? s->last_rate : prior_core_s);
-    left += task * (stage->tasks - stage->done);
+    int tasks = stage->tasks - stage->done;
+    double left = expected_task(s, stage) * tasks;
+    v->tasks_left += tasks;
+    v->core_seconds_left += left;
+    if (stage_waits(s, stage)) v->core_seconds_later += left;
+    else open += left, v->tasks_open += tasks;
   }
-  return left;
+  if (v->tasks_open) v->task_core_seconds = open / v->tasks_open;
 }
 
 /* Of what runs, so much is done. */
 static double work_flying(const struct sim *s) {
   double flying = 0;
-  for (int k = 0; k < N_KINDS; k++) flying += (s->busy[k] * s->now - s->busy_from[k]) * s->kinds[k].cores;
+  for (int k = 0; k < N_KINDS; k++) flying += (s->busy[k] * s->now - s->busy_from[k]) * s->kinds[k].cores / s->pace[k];
   return flying;
 }
 
@@ -391,15 +439,12 @@ static void make_view(struct sim *s, struct tr_scale_view *v) {
       unseen--;
       oldest[s->workers[i].kind] = most(oldest[s->workers[i].kind], s->now - s->workers[i].born);
     }
-  double left = work_left(s), flying = work_flying(s);
-  v->core_seconds_left = left - least(flying, 0.9 * left);
-  for (int i = 0; i < s->n_stages; i++) v->tasks_left += s->stages[i].tasks - s->stages[i].done;
-  for (int i = 0; i < s->n_stages; i++)
-    if (stage_open(s, &s->stages[i])) v->tasks_open += s->stages[i].tasks - s->stages[i].given;
+  view_work(s, v);
+  v->core_seconds_left -= least(work_flying(s), 0.9 * v->core_seconds_left);
   for (int k = 0; k < N_KINDS; k++) {
     struct tr_scale_kind *kind = &v->kinds[k];
     *kind = s->kinds[k];
-    v->tasks_open += s->busy[k];
+    kind->pace = s->pace[k];
     kind->running = s->running[k];
     kind->busy = s->busy[k];
     kind->draining = s->draining[k];
@@ -461,6 +506,7 @@ static void decide(struct sim *s, double step) {
   for (int k = 0; k < N_KINDS; k++) {
     launch(s, k, orders.kinds[k].launch);
     drain(s, k, orders.kinds[k].drain);
+    s->stay_s[k] = orders.kinds[k].stay_s;
     all += s->running[k] + s->draining[k] + s->starting[k];
   }
   if (all > s->peak) s->peak = all;
@@ -477,7 +523,11 @@ static void set_policy(struct sim *s, const char *policy) {
   s->kinds[LAMBDA].max = mix || three || strcmp(policy, "lambda") == 0 ? (int32_t)(1000 * s->quota) : 0;
   s->kinds[EC2].max = mix || three || strcmp(policy, "ec2") == 0 ? all : 0;
   s->kinds[FARGATE].max = three || strcmp(policy, "fargate") == 0 ? all : 0;
-  for (int k = 0; k < N_KINDS; k++) s->tokens[k] = s->kinds[k].burst * s->quota;
+  for (int k = 0; k < N_KINDS; k++) {
+    s->tokens[k] = s->kinds[k].burst * s->quota;
+    s->stay_s[k] = s->kinds[k].idle_s;
+    s->pace[k] = s->kinds[k].pace;
+  }
 }
 
 static void end_all(struct sim *s) {
@@ -512,6 +562,7 @@ static bool run(const char *name, const char *shape, double bytes, const char *p
   s->target = target;
   s->max_workers = 10000;
   s->timeline = timeline;
+  s->reference = -1;
   set_policy(s, policy);
   if (strcmp(shape, "scan") == 0) make_scan(s, bytes);
   else if (strcmp(shape, "join") == 0) make_join(s, bytes);

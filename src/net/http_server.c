@@ -265,6 +265,8 @@ static enum tr_status parse_address(const char *address, uint16_t port, struct s
   return TR_OK;
 }
 
+/* Without MHD_OPTION_LISTENING_ADDRESS_REUSE: it lets a second server take half of the connections of the same port. A
+ * port that was just left can be taken again all the same. */
 static enum tr_status start_daemon(struct tr_http_server *s, struct sockaddr_storage *at, struct tr_error *err) {
   unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
   if (at->ss_family == AF_INET6) flags |= MHD_USE_IPv6;
@@ -278,7 +280,7 @@ static enum tr_status start_daemon(struct tr_http_server *s, struct sockaddr_sto
       MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.connections, MHD_OPTION_CONNECTION_TIMEOUT,
       (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_LISTEN_BACKLOG_SIZE,
       1024u, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)(s->options.threads > 1 ? s->options.threads : 0),
-      MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_ARRAY, s->cert ? tls : none, MHD_OPTION_END);
+      MHD_OPTION_ARRAY, s->cert ? tls : none, MHD_OPTION_END);
   if (s->daemon) return TR_OK;
   if (errno == EADDRINUSE || errno == EACCES || errno == EADDRNOTAVAIL)
     return tr_fail_os(err, errno, "cannot listen on %s port %u", s->options.address, s->options.port);

@@ -156,9 +156,13 @@ static bool read_ec2(struct tr_aws_record *r, const json_t *o, struct tr_fault *
 
 static bool read_limits(struct tr_aws_record *r, const json_t *o, struct tr_fault *fault) {
   struct tr_fields f;
-  return tr_fields_begin(&f, o, "limits", fault) && take_int32(&f, "workers", 0, 10000, &r->limits.workers) &&
-         tr_fields_number(&f, "usd_per_query", false, 1e6, &r->limits.usd_per_query) &&
-         tr_fields_number(&f, "usd_per_hour", false, 1e6, &r->limits.usd_per_hour) && tr_fields_end(&f);
+  int64_t idle = 60;
+  bool good = tr_fields_begin(&f, o, "limits", fault) && take_int32(&f, "workers", 0, 10000, &r->limits.workers) &&
+              tr_fields_number(&f, "usd_per_query", false, 1e6, &r->limits.usd_per_query) &&
+              tr_fields_number(&f, "usd_per_hour", false, 1e6, &r->limits.usd_per_hour) &&
+              tr_fields_int(&f, "idle_seconds", true, 1, 86400, &idle) && tr_fields_end(&f);
+  r->limits.idle_s = (int32_t)idle;
+  return good;
 }
 
 static bool read_environment(struct tr_aws_record *r, const json_t *o, struct tr_fault *fault) {

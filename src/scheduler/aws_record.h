@@ -63,6 +63,7 @@ struct tr_aws_record {
   struct {
     int32_t workers;                    /* 0 = off: what runs is drained, nothing is started */
     double usd_per_query, usd_per_hour; /* 0 = no cap */
+    int32_t idle_s;                     /* an idle task or instance ends after so long */
   } limits;
   const char *metrics_namespace;
   const char *name; /* of the deployment at AWS: terality-NAME-…; of a managed one, else NULL */

@@ -16,13 +16,12 @@
 
 static const char usage[] =
     "usage: terality-scheduler --data DIR [--listen 127.0.0.1:8470] [--tls-cert FILE --tls-key FILE]\n"
-    "                          [--die-with-parent] [--lease-ms N] [--grace-ms N] [--idle-ms N]\n"
+    "                          [--die-with-parent] [--lease-ms N] [--grace-ms N]\n"
     "                          [--aws-endpoint URL] [--sts-endpoint URL]\n"
     "\n"
     "The admin key comes from TERALITY_ADMIN_KEY, or from DIR/admin.key, which is made at the first start.\n"
     "--aws-endpoint takes all calls of AWS elsewhere, --sts-endpoint is one more STS that workers may prove themselves "
     "by.\n"
-    "--idle-ms: an EC2 instance whose worker had nothing to do for so long is ended (60000).\n"
     "Without TLS only a loopback address is served. Port 0 takes a free one; the first line on stdout names it.\n";
 
 struct arguments {
@@ -31,7 +30,7 @@ struct arguments {
   uint16_t port;
   const char *cert, *key, *aws_endpoint, *sts_endpoint;
   bool die_with_parent;
-  int64_t lease_ms, grace_ms, idle_ms;
+  int64_t lease_ms, grace_ms;
 };
 
 static enum tr_status parse_listen(const char *text, struct arguments *a, struct tr_error *err) {
@@ -73,7 +72,6 @@ static enum tr_status parse(int argc, char **argv, struct arguments *a, struct t
                                           {"tls-key", 1, NULL, 'k'},
                                           {"lease-ms", 1, NULL, 'e'},
                                           {"grace-ms", 1, NULL, 'g'},
-                                          {"idle-ms", 1, NULL, 'i'},
                                           {"help", 0, NULL, 'h'},
                                           {"die-with-parent", 0, NULL, 'p'},
                                           {"aws-endpoint", 1, NULL, 'a'},
@@ -86,7 +84,6 @@ static enum tr_status parse(int argc, char **argv, struct arguments *a, struct t
     if (c == 'c') a->cert = optarg;
     if (c == 'k') a->key = optarg;
     if (c == 'e') TR_TRY(parse_ms("lease-ms", optarg, &a->lease_ms, err));
-    if (c == 'i') TR_TRY(parse_ms("idle-ms", optarg, &a->idle_ms, err));
     if (c == 'g') TR_TRY(parse_ms("grace-ms", optarg, &a->grace_ms, err));
     if (c == 'p') a->die_with_parent = true;
     if (c == 'a') TR_TRY(parse_url("aws-endpoint", optarg, &a->aws_endpoint, err));
@@ -165,7 +162,6 @@ static enum tr_status start(const struct arguments *a, struct tr_loop **out, str
                                     .sts_endpoint = a->sts_endpoint};
   static_assert(TR_API_VERSION == 1, "the header above says the version");
   if (a->lease_ms) options.state.lease_ms = a->lease_ms;
-  if (a->idle_ms) options.state.idle_ms = a->idle_ms;
   if (a->grace_ms >= 0) options.state.grace_ms = a->grace_ms;
   enum tr_status st = tr_loop_start(&options, out, err);
   tr_crypto_wipe(key, sizeof key);
@@ -193,7 +189,8 @@ int main(int argc, char **argv) {
   pid_t parent = getppid();
   if (a.die_with_parent && (prctl(PR_SET_PDEATHSIG, SIGTERM) || getppid() != parent)) return 1;
   if (start(&a, &loop, &err) != TR_OK) {
-    fprintf(stderr, "terality-scheduler: %s\n", err.text);
+    const char *why = err.exc == TR_EXC_OS && err.os_errno ? strerror(err.os_errno) : "";
+    fprintf(stderr, "terality-scheduler: %s%s%s\n", err.text, *why ? ": " : "", why);
     return 1;
   }
   bool v6 = strchr(a.address, ':') != NULL;

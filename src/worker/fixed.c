@@ -176,7 +176,7 @@ enum tr_status tr_worker_settings_fixed(const char *place, char **argv, struct t
   snprintf(out->kind, sizeof out->kind, "%s", place);
   out->metrics = true;
   out->only = ecs ? TR_AWS_CONTAINER : TR_AWS_INSTANCE;
-  /* A task ends by ending. An instance that has nothing to do is ended by the scheduler, whose group would replace it. */
+  /* A task ends by ending. An instance that has nothing to do is ended by the scheduler, which knows what is coming. */
   out->idle_ms = ecs ? 60000 : 0;
   out->grace_ms = 90000;
   TR_TRY(ecs ? from_labels(out, err) : from_file(out, err));

@@ -1,7 +1,7 @@
 /* A line per task on stdout in CloudWatch's embedded metric format: whoever collects the log makes metrics of it.
  *
  * What may be many (queries, tasks, workers) is no dimension, for each value of one is a metric of its own that is paid
- * for. The totals of the namespace have none at all; they are what the scheduler reads back.
+ * for. The totals of a deployment are what the stack's alarms and dashboard show and what the scheduler reads back.
  */
 #include "base/json_text.h"
 #include "worker/worker.h"
@@ -10,11 +10,11 @@
 
 static const struct {
   const char *name, *unit;
-  bool total; /* also without dimensions */
+  bool total; /* also of the deployment, whatever the kind */
 } metrics[] = {
     {"TaskSeconds", "Seconds", true},  {"TaskRows", "Count", true},          {"TaskFailures", "Count", true},
-    {"TaskBytesRead", "Bytes", false}, {"TaskBytesWritten", "Bytes", false}, {"StoreRequests", "Count", false},
-    {"StoreRetries", "Count", false},  {"StoreThrottled", "Count", false},   {"StoreErrors", "Count", false}};
+    {"TaskBytesRead", "Bytes", false}, {"TaskBytesWritten", "Bytes", false}, {"StoreRequests", "Count", true},
+    {"StoreRetries", "Count", true},   {"StoreThrottled", "Count", true},    {"StoreErrors", "Count", false}};
 enum { METRICS = sizeof metrics / sizeof *metrics };
 
 static void add_directive(struct tr_text *out, const char *dimensions, bool totals) {
@@ -48,7 +48,7 @@ void tr_metrics_log(const struct tr_worker_settings *s, const char *deployment, 
                                   (double)(now.failed - before->failed)};
   tr_text_add_format(&out, "{\"_aws\":{\"Timestamp\":%lld,\"CloudWatchMetrics\":[",
                      (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000);
-  add_directive(&out, "[]", true);
+  add_directive(&out, "[\"Deployment\"]", true);
   tr_text_add_char(&out, ',');
   add_directive(&out, "[\"Deployment\",\"Kind\"]", false);
   tr_text_add_str(&out, "]},\"Deployment\":");

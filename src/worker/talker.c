@@ -11,6 +11,7 @@
 enum {
   HELD = 2,
   POLL_MS = 20000,
+  STAY_POLL_MS = 5000,
   ANSWER_MS = 15000,
   FIRST_PAUSE_MS = 50,
   LAST_PAUSE_MS = 2000,
@@ -52,6 +53,7 @@ struct tr_worker {
   /* Of the talker. */
   struct tr_ctx poll_ctx;
   int64_t last_task; /* when there was one */
+  int64_t stay_ms;   /* the scheduler has said that there will be more: idle for so long at least; 0 = it has not */
   struct tr_worker_shift *shift;
   int64_t total_ms; /* of the shift */
 };
@@ -217,6 +219,12 @@ struct call {
   bool waits;
 };
 
+/* After so long without a task the shift ends; 0 = never. */
+static int64_t idle_ms(const struct tr_worker *w) {
+  int64_t own = w->settings->idle_ms;
+  return own && w->stay_ms > own ? w->stay_ms : own;
+}
+
 /* Under the lock: waits until there is something to say. False when it is time to end. */
 static bool next_call(struct tr_worker *w, int64_t renew_at) {
   while (true) {
@@ -227,7 +235,7 @@ static bool next_call(struct tr_worker *w, int64_t renew_at) {
         drop_held(w, w->running);
       }
     if (w->n_reports) return true;
-    int64_t now = now_ms(), idle = w->settings->idle_ms;
+    int64_t now = now_ms(), idle = idle_ms(w);
     if (!w->n_held) return !is_draining(w) && !(idle && now >= w->last_task + idle);
     enum urgency u = urgency(w);
     if (u == TIME_LEAVE) return false;
@@ -244,10 +252,10 @@ static void compose(const struct tr_worker *w, struct call *c) {
   int want = is_draining(w) ? 0 : HELD - w->n_held;
   c->waits = want > 0 && !w->n_held;
   c->wait_ms = c->waits ? POLL_MS : 0;
-  if (c->waits && s->idle_ms && w->last_task + s->idle_ms - now_ms() < POLL_MS) {
-    int64_t left = w->last_task + s->idle_ms - now_ms();
-    c->wait_ms = left > 0 ? left : 0;
-  }
+  int64_t left = w->last_task + idle_ms(w) - now_ms();
+  if (c->waits && s->idle_ms && left < POLL_MS) c->wait_ms = left > 0 ? left : 0;
+  /* Whether it is still to stay, it hears from replies only. */
+  if (c->waits && s->idle_ms && w->stay_ms && c->wait_ms > STAY_POLL_MS) c->wait_ms = STAY_POLL_MS;
   if (c->waits) c->wait_ms = within(c->wait_ms, 0, calm_ms(w));
   /* A call may not outlast what has to be done because of the time. */
   c->deadline_ms = within(c->wait_ms + ANSWER_MS, 100, calm_ms(w) + 100);
@@ -298,6 +306,7 @@ static void take_reply(struct tr_worker *w, const json_t *reply, int n_reported)
     if (text_of(task, "lease")) w->held[w->n_held++] = (struct held){json_incref(task), false};
   }
   if (json_is_true(json_object_get(reply, "drain"))) w->draining = true;
+  w->stay_ms = json_integer_value(json_object_get(reply, "idle_ms"));
   if (w->n_held) w->last_task = now_ms();
   pthread_cond_broadcast(&w->changed);
   pthread_mutex_unlock(&w->lock);
@@ -451,6 +460,7 @@ enum tr_status tr_worker_work(struct tr_worker *w, struct tr_worker_shift *shift
   w->shift = shift;
   w->total_ms = left_ms(w);
   w->draining = false;
+  w->stay_ms = 0;
   w->last_task = now_ms();
   pthread_cond_broadcast(&w->changed);
   pthread_mutex_unlock(&w->lock);

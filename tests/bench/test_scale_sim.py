@@ -24,6 +24,32 @@ def test_no_pure_policy_beats_the_mix(results):
         assert ratio <= BAR, (mix, pure, shape, size)
 
 
+# Where a rule that does not know of stages, tails and the kinds' different paces is beaten by up to a third.
+HARD = [
+    ("join", 1e13, 10, 60),
+    ("join", 1e13, 10, 30),
+    ("sort", 1e13, 10, 120),
+    ("scan", 1e14, 10, 60),
+    ("join", 1e12, 1, 60),
+    ("scan", 1e11, 1, 300),
+    ("scan", 2e10, 1, 200),
+    ("join", 2e10, 1, 600),
+    ("sort", 3e11, 3, 45),
+]
+
+
+def test_nor_with_other_limits_and_targets():
+    runs = [
+        Run(shape, size, policy, quota, target) for shape, size, quota, target in HARD for policy in (*PURE, *MIXES)
+    ]
+    results = scale_sim.simulate(runs)
+    for i, cell in enumerate(HARD):
+        of_cell = results[i * 5 : i * 5 + 5]
+        for mix in MIXES:
+            ratio, pure, _, _ = scale_sim.worst(of_cell, mix)
+            assert ratio <= BAR, (mix, pure, cell)
+
+
 def test_nothing_is_faster_or_cheaper_than_its_constants_allow(results):
     for r in results:
         if r["shape"] != "scan":

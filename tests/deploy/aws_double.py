@@ -311,6 +311,9 @@ def read_call(service: str, who: str, region: str, target: str, headers: dict[st
         assert headers["x-amz-target"] == f"AmazonEC2ContainerServiceV20141113.{action}"
         assert headers["content-type"] == "application/x-amz-json-1.1"
         return Call(service, action, who, region, json.loads(body), target, headers)
+    if service == "ssm":
+        action = headers["x-amz-target"].removeprefix("AmazonSSM.")
+        return Call(service, action, who, region, json.loads(body), target, headers)
     parameters = dict(parse_qsl(body.decode(), keep_blank_values=True))
     versions = {"sts": "2011-06-15", "autoscaling": "2011-01-01", "monitoring": "2010-08-01", "ec2": "2016-11-15"}
     assert parameters["Version"] == versions[service]

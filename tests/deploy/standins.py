@@ -8,7 +8,9 @@ permission (policy_simulator, over the policies that the stack has made), and th
 - an ECS task goes from PROVISIONING to RUNNING after a while, and is then a worker process, until either ends;
 - an instance that comes into service in an autoscaling group is a worker process after a while, until it goes;
 - the data bucket is one of versitygw, where only worker roles and the user have keys; other buckets are moto's;
-- ECR's login leads to registry_double.
+- ECR's login leads to registry_double;
+- the instance of a scheduler in the account boots by its own user data (boot.py), and is then the scheduler of the
+  uploaded tar; its host name leads to loopback (`hosts`).
 
 Workers have the settings that the stack gives them: the function's environment, the task definition's labels, the
 worker.conf in the launch template's user data.
@@ -47,6 +49,7 @@ from tests.store.servers import KEY, SECRET, Server, versitygw, versitygw_binary
 
 from . import aws_double, servers, sigv4_check
 from .aws_double import ACCOUNT, AwsDouble, Call, Reply, refusal
+from .boot import boot
 from .lambda_double import LambdaDouble
 from .policy_simulator import Request, applies, decide
 from .registry_double import PASSWORD, USER, RegistryDouble
@@ -67,6 +70,8 @@ def make_artifacts(folder: Path, architecture: str = "x86_64") -> Path:
         archive.write(worker, "bootstrap")
     with tarfile.open(folder / f"worker-{architecture}.tar.gz", "w:gz", compresslevel=1) as tar:
         tar.add(worker, "opt/terality/terality-worker")
+    with tarfile.open(folder / f"scheduler-{architecture}.tar.gz", "w:gz", compresslevel=1) as tar:
+        tar.add(daemons.path("terality-scheduler"), "opt/terality/terality-scheduler")
     return folder
 
 
@@ -113,6 +118,8 @@ class Cloud(AwsDouble):
         self.faults_of_ours: list[str] = []
         self.data_buckets: set[str] = set()
         self.worker_keys: dict[str, tuple[str, str]] = {}
+        self.hosts: dict[str, str] = {}
+        self.certificates = ""
         self._stopping = threading.Event()
         self._policies: dict[str, tuple[list[Any], Any]] = {}
         self._clients: dict[str, Any] = {}
@@ -206,12 +213,14 @@ class Cloud(AwsDouble):
             return refusal("s3", bad.code, bad.reason, 403)
         if not self.lives(self.owners[access]):
             return refusal("s3", "AccessDenied", "the session's role is gone", 403)
-        role = self.owners[access].split("/")[1]
-        if role not in self.worker_keys:  # of these the bucket's own server judges
+        # What is not a worker's in the data bucket: of these that bucket's own server judges.
+        if bucket not in self.data_buckets or self.owners[access].split("/")[1] not in self.worker_keys:
             path = urlsplit(target).path.strip("/")
             what = ("s3:GetObject" if method in ("GET", "HEAD") else "s3:PutObject") if "/" in path else "s3:ListBucket"
-            asked = Request(f"arn:aws:iam::{ACCOUNT}:role/{role}", what, f"arn:aws:s3:::{path}", {})
-            return refusal("s3", "AccessDenied", decide(asked, *self._documents(role)).reason, 403)
+            denied = self._judge(self.owners[access], what, f"arn:aws:s3:::{path}", {})
+            if denied:
+                self.refused.append(denied)
+                return refusal("s3", "AccessDenied", denied, 403)
         drop = ("authorization", "x-amz-security-token", "x-amz-date", "x-amz-content-sha256", "host", "connection")
         kept = {name: value for name, value in headers.items() if name not in drop}
         request = AWSRequest(method, f"{to}{target}", data=body, headers=kept)
@@ -281,6 +290,8 @@ class Cloud(AwsDouble):
         if service in ("ecs", "monitoring"):
             with self.lock:
                 return self.serve_ecs(call) if service == "ecs" else self.serve_monitoring(call)
+        if service in ("ec2", "ssm"):
+            return self.forward_as_is(self.upstream or "", method, target, headers, body)
         return super().forward(method, target, headers, body)
 
     # ---- identity and permissions
@@ -307,9 +318,12 @@ class Cloud(AwsDouble):
             role = self._role(arn.rpartition("/")[2])
             self.roles.pop(arn, None)
             context = {"sts:ExternalId": call.parameters.get("ExternalId", "")}
-            request = Request(call.who, "sts:AssumeRole", arn, context)
+            session = call.who.startswith("arn:aws:sts:")
+            who = f"arn:aws:iam::{ACCOUNT}:role/{call.who.split('/')[1]}" if session else call.who
+            denied = self._judge(call.who, "sts:AssumeRole", arn, context) if session and role else ""
+            request = Request(who, "sts:AssumeRole", arn, context)
             trust = role["AssumeRolePolicyDocument"] if role else {"Statement": []}
-            if any(s["Effect"] == "Allow" and applies(s, request) for s in trust["Statement"]):
+            if not denied and any(s["Effect"] == "Allow" and applies(s, request) for s in trust["Statement"]):
                 self.role(arn.rpartition("/")[2], ACCOUNT, call.parameters.get("ExternalId"))
             else:
                 self.refused.append(f"sts:AssumeRole {arn}")
@@ -317,15 +331,18 @@ class Cloud(AwsDouble):
 
     def _denied(self, call: Call) -> str:
         """What the role of a session may not do; empty when it may."""
-        role = call.who.split("/")[1]
         for action, resource, context in self._asked(call):
-            context = {"aws:RequestedRegion": call.region, **context}
-            request = Request(f"arn:aws:iam::{ACCOUNT}:role/{role}", action, resource, context)
-            identity, boundary = self._documents(role)
-            decision = decide(request, identity, boundary)
-            if not decision:
-                return f"{action} on {resource}: {decision.reason}"
+            denied = self._judge(call.who, action, resource, {"aws:RequestedRegion": call.region, **context})
+            if denied:
+                return denied
         return ""
+
+    def _judge(self, who: str, action: str, resource: str, context: dict[str, Any]) -> str:
+        """Why a session may not do something; empty when it may."""
+        role = who.split("/")[1]
+        identity, boundary = self._documents(role)
+        decision = decide(Request(f"arn:aws:iam::{ACCOUNT}:role/{role}", action, resource, context), identity, boundary)
+        return "" if decision else f"{action} on {resource}: {decision.reason}"
 
     def _documents(self, role: str) -> tuple[list[Any], Any]:
         """The policies of a role as the stack has made them."""
@@ -349,6 +366,16 @@ class Cloud(AwsDouble):
             yield "lambda:InvokeFunction", f"arn:aws:lambda:{here}:function:{call.target.split('/')[3]}", {}
         elif call.service == "monitoring":
             yield f"cloudwatch:{call.action}", "*", {}
+        elif call.service == "ssm":
+            arn = f"arn:aws:ssm:{here}:parameter{p['Name']}"
+            opened = {"kms:ViaService": f"ssm.{call.region}.amazonaws.com", "kms:EncryptionContext:PARAMETER_ARN": arn}
+            yield f"ssm:{call.action}", arn, {}
+            yield "kms:Decrypt", f"arn:aws:kms:{here}:key/aws-ssm", opened
+        elif call.service == "ec2":
+            tag = {"aws:ResourceTag/terality:deployment": self._tag_of(p["InstanceId"])}
+            kind, name = ("volume", p["VolumeId"]) if "VolumeId" in p else ("elastic-ip", p["AllocationId"])
+            for one in (f"{kind}/{name}", f"instance/{p['InstanceId']}"):
+                yield f"ec2:{call.action}", f"arn:aws:ec2:{here}:{one}", tag
         elif call.service == "autoscaling":
             arn = "*"
             if not call.action.startswith("Describe"):
@@ -369,6 +396,12 @@ class Cloud(AwsDouble):
     def _group_of(self, instance: str) -> str:
         found = self.client("autoscaling").describe_auto_scaling_instances(InstanceIds=[instance])
         return str(found["AutoScalingInstances"][0]["AutoScalingGroupName"]) if found["AutoScalingInstances"] else ""
+
+    def _tag_of(self, instance: str) -> str:
+        """The deployment that a machine is tagged with."""
+        filters = [{"Name": "resource-id", "Values": [instance]}, {"Name": "key", "Values": ["terality:deployment"]}]
+        found = self.client("ec2").describe_tags(Filters=filters)["Tags"]
+        return str(found[0]["Value"]) if found else ""
 
     # ---- what the stack makes
     def _follow_stacks(self) -> None:
@@ -407,7 +440,8 @@ class Cloud(AwsDouble):
     def _make_function(self, name: str) -> None:
         about = self.client("lambda").get_function_configuration(FunctionName=name)
         settings = {
-            **about["Environment"]["Variables"], **self._as_role(about["Role"].rpartition("/")[2]), "PATH": os.defpath,
+            **self._led(about["Environment"]["Variables"]), **self._as_role(about["Role"].rpartition("/")[2]),
+            "PATH": os.defpath,
         }  # fmt: skip
         self.functions.add(
             name, [str(self._bootstrap(name))], settings, timeout=about["Timeout"], memory_mb=about["MemorySize"],
@@ -510,37 +544,41 @@ class Cloud(AwsDouble):
             self._start_worker(self.machines[arn], role, settings, cores)
 
     # ---- EC2
-    def _instances(self) -> dict[str, dict[str, Any]]:
-        """Instances in service in the workers' groups, with their launch template."""
-        found: dict[str, dict[str, Any]] = {}
+    def _instances(self) -> dict[str, tuple[str, str]]:
+        """Instances in service in the stack's groups: what they are, and their launch template."""
+        found: dict[str, tuple[str, str]] = {}
         self.groups = self.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
         for group in self.groups:
-            if group["AutoScalingGroupName"].endswith("-workers"):
-                for one in group["Instances"]:
-                    if one["LifecycleState"] == "InService":
-                        found[one["InstanceId"]] = group["MixedInstancesPolicy"]["LaunchTemplate"]
+            mixed = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate")
+            specification = mixed["LaunchTemplateSpecification"] if mixed else group["LaunchTemplate"]
+            kind, template = "ec2" if mixed else "scheduler", specification["LaunchTemplateId"]
+            for one in group["Instances"]:
+                if one["LifecycleState"] == "InService":
+                    found[one["InstanceId"]] = (kind, template)
         return found
 
     def _look_at_instances(self) -> None:
         there = self._instances()
-        for name, template in there.items():
+        for name, (kind, template) in there.items():
             if name not in self.machines:
-                self.machines[name] = Machine(name, "ec2")
+                self.machines[name] = Machine(name, kind)
                 after = START_SECONDS["ec2"] * self.start_scale
                 self._later(after, self._start_instance, name, template)
         for machine in list(self.machines.values()):
-            if machine.kind == "ec2" and machine.name not in there:
+            if machine.kind != "ecs" and machine.name not in there:
                 machine.stop()
 
-    def _start_instance(self, name: str, template: dict[str, Any]) -> None:
+    def _start_instance(self, name: str, template: str) -> None:
         if self._stopping.is_set() or name not in self._instances():
             return
-        wanted = template["LaunchTemplateSpecification"]["LaunchTemplateId"]
         (version,) = self.client("ec2").describe_launch_template_versions(
-            LaunchTemplateId=wanted, Versions=["$Latest"]
+            LaunchTemplateId=template, Versions=["$Latest"]
         )["LaunchTemplateVersions"]
         data = version["LaunchTemplateData"]
         script = base64.b64decode(data["UserData"]).decode()
+        if self.machines[name].kind == "scheduler":
+            self._start_scheduler(self.machines[name], data, script)
+            return
         conf = re.search(r"worker\.conf <<'CONF'\n(.*?)\n\s*CONF", script, re.DOTALL)
         assert conf, script
         settings = dict(line.strip().split("=", 1) for line in conf[1].splitlines())
@@ -549,10 +587,37 @@ class Cloud(AwsDouble):
         with self.lock:
             self._start_worker(self.machines[name], about["Roles"][0]["RoleName"], settings, 8)
 
+    def _start_scheduler(self, machine: Machine, data: dict[str, Any], script: str) -> None:
+        """Boot it by its user data, then do what systemd does, with loopback for the addresses of AWS."""
+        tags = [{"Key": t["Key"], "Value": t["Value"]} for t in data["TagSpecifications"][0]["Tags"]]
+        self.client("ec2").create_tags(Resources=[machine.name], Tags=tags)
+        access, secret, token = self.session(data["IamInstanceProfile"]["Arn"].rpartition("/")[2])
+        environment = {
+            "AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token,
+            "AWS_ENDPOINT_URL": self.url, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }  # fmt: skip
+        command, variables = boot(self.folder / machine.name, script, environment, machine.name)
+        if machine.name not in self._instances():
+            return  # taken away meanwhile
+        (host,) = self.hosts.values()
+        here = {"0.0.0.0:443": f"127.0.0.1:{urlsplit(host).port}"}
+        command = [here.get(word, word) for word in command]
+        command += ["--die-with-parent", "--aws-endpoint", self.url, "--sts-endpoint", f"{self.url}/"]
+        with open(self.folder / "scheduler.log", "ab") as log:
+            machine.process = subprocess.Popen(
+                command, env={**environment, **variables}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
     # ---- workers
+    def _led(self, settings: dict[str, str]) -> dict[str, str]:
+        """A worker's settings, with the scheduler's name led to where it is."""
+        url = settings["TERALITY_SCHEDULER"]
+        more = {"TERALITY_CA_FILE": self.certificates} if self.certificates else {}
+        return {**settings, "TERALITY_SCHEDULER": self.hosts.get(url, url), **more}
+
     def _start_worker(self, machine: Machine, role: str, settings: dict[str, str], cores: int) -> None:
         environment = {
-            **settings, **self._as_role(role), "PATH": os.defpath, "TERALITY_WORKER_INSTANCE": machine.name,
+            **self._led(settings), **self._as_role(role), "PATH": os.defpath, "TERALITY_WORKER_INSTANCE": machine.name,
             "TERALITY_THREADS": str(min(cores, os.cpu_count() or 1)), "TERALITY_MEMORY_BUDGET": "512M",
         }  # fmt: skip
         with open(self.folder / f"{machine.kind}.log", "ab") as log:
@@ -576,7 +641,7 @@ class Cloud(AwsDouble):
 
 
 @contextlib.contextmanager
-def cloud(folder: Path, start_scale: float = 1.0, idle_seconds: float = 60.0) -> Iterator[Cloud]:
+def cloud(folder: Path, start_scale: float = 0.01, idle_seconds: float = 60.0) -> Iterator[Cloud]:
     """Run an account while the context lasts."""
     with contextlib.ExitStack() as running:
         moto = running.enter_context(servers.moto())

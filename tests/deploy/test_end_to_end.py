@@ -23,7 +23,7 @@ from .site import site as running
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[Site]:
     # What takes a minute takes seconds: idle ends, and leases of workers that are killed.
-    hurry = ("--idle-ms", "2000", "--lease-ms", "6000")
+    hurry = ("--lease-ms", "6000")
     with running(tmp_path_factory.mktemp("site"), *hurry, start_scale=0.01, idle_seconds=2) as made:
         yield made
 
@@ -45,13 +45,16 @@ def test_the_template_alone(site: Site):
 @pytest.fixture(scope="module")
 def deployed(site: Site) -> str:
     """Deploy, with a first query; give what was said."""
-    return site.deploy()
+    said = site.deploy()
+    assert "nothing to change" in site.deploy("--no-smoke")
+    settings = site.settings()
+    site.change({**settings, "limits": {**settings["limits"], "idle_seconds": 2}})
+    return said
 
 
 def test_deploy(site: Site, deployed: str):
     assert "change set of terality-demo" in deployed and "CREATE_COMPLETE" in deployed
     assert "smoke query: 200,000 rows in 97 groups, pandas' answer" in deployed
-    assert "nothing to change" in site.deploy("--no-smoke")
     (one,) = site.api.get("/v1/deployments")["deployments"]
     health = site.api.get(f"/v1/deployments/{one['id']}/health")
     assert health["role"]["error"] is None and health["status"] in ("ok", "starting")

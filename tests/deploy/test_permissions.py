@@ -273,6 +273,18 @@ def test_in_account_scheduler_has_no_data_either() -> None:
                 assert not ask(HERE, role, action, f"arn:aws:s3:::{BUCKET}/{prefix}/x")
 
 
+def test_in_account_scheduler_opens_its_own_parameters_only() -> None:
+    role, key = "SchedulerInstanceRole", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0abc"
+    mine = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/terality/demo/key"
+    by = {"kms:ViaService": f"ssm.{REGION}.amazonaws.com", "kms:EncryptionContext:PARAMETER_ARN": mine}
+    assert ask(HERE, role, "kms:Decrypt", key, keys=by)
+    assert not ask(HERE, role, "kms:Decrypt", key)
+    assert not ask(HERE, role, "kms:Decrypt", key, keys={**by, "kms:ViaService": f"s3.{REGION}.amazonaws.com"})
+    for other in (f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/payroll", mine.replace("demo", "prod")):
+        assert not ask(HERE, role, "kms:Decrypt", key, keys={**by, "kms:EncryptionContext:PARAMETER_ARN": other})
+        assert not ask(HERE, role, "ssm:GetParameter", other)
+
+
 WORKERS_NOT = [  # what a worker has no business with
     ("s3:PutObject", "keys/d0123"),
     ("s3:PutObject", "uploads/x"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import re
 import signal
+import sqlite3
 import ssl
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -147,6 +150,18 @@ class Scheduler:
         process.kill()
         process.wait()
         process.stdout.close()
+
+    def contents(self) -> dict[str, list[tuple]]:
+        """What is in its database, by table."""
+        path = self.folder / "scheduler.db"
+        # The daemon holds its database alone; its files may be copied.
+        with tempfile.TemporaryDirectory(dir=self.folder.parent) as copy:
+            for name in ("scheduler.db", "scheduler.db-wal"):
+                there = path.parent / name
+                (Path(copy) / name).write_bytes(there.read_bytes() if there.exists() else b"")
+            with contextlib.closing(sqlite3.connect(Path(copy) / "scheduler.db")) as db:
+                tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+                return {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
 
     def api(self, key: str | None = ADMIN, **settings: object) -> Api:
         return Api(self.url, key, **settings)

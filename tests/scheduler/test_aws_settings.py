@@ -130,6 +130,7 @@ def test_settings_are_kept(tenant):
         ("ec2.spot", None, "missing"),
         ("limits.workers", 10001, "0 to 10000"),
         ("limits.usd_per_hour", -1, "out of range"),
+        ("limits.idle_seconds", 0, "1 to 86400"),
         ("limits", None, "missing"),
         ("metrics_namespace", "AWS/Lambda", "AWS' own"),
         ("managed", MANAGED, "access"),

@@ -219,3 +219,10 @@ def test_nothing_planted_is_kept(own_scheduler):
         kept += path.read_bytes()
     for secret in (planted, tenant.key, tenant.token, ADMIN):
         assert secret.encode() not in kept
+
+
+def test_one_port_is_one_schedulers(scheduler, tmp_path):
+    """A second one must not take half of the first's requests."""
+    done = run("--data", str(tmp_path / "other"), "--listen", f"127.0.0.1:{scheduler.port}")
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {scheduler.port}" in done.stderr and "in use" in done.stderr

@@ -137,7 +137,7 @@ def test_tasks(tenant, aws, group_plan, scheduler_on):
     assert "overrides" not in p
     wait_for(lambda: "terality_launches_total 12" in scheduler_on.api(None).get("/metrics"))
     arns = sorted(aws.tasks)
-    assert launcher(tenant, "ecs")["starting"] == 12
+    wait_for(lambda: launcher(tenant, "ecs")["starting"] == 12)
     # After a restart the same twelve are known, and nobody is asked for again.
     scheduler_on.kill()
     scheduler_on.start()
@@ -228,32 +228,63 @@ def test_instances(tenant, aws, group_plan, scheduler_on):
     assert tenant.api.get(f"/v1/queries/{query}")["stages"][0]["done"] == 1
 
 
-def test_an_idle_instance_is_ended(aws, tmp_path, group_plan):
-    """Nobody else would: its group keeps what it was asked for."""
-    endpoints = ["--aws-endpoint", aws.url, "--sts-endpoint", aws.url]
-    scheduler = Scheduler(tmp_path / "data", *endpoints, "--idle-ms", "3000", "--lease-ms", "600000").start()
-    tenant = Tenant(scheduler, "t")
-    aws.role("terality-one-scheduler", external_id=tenant.api.get("/v1/deployments/main")["external_id"])
-    settle(tenant, changed("limits.workers", 2, EC2))
-    query = submit(tenant, group_plan, 90)
-    wait_for(lambda: aws.desired == 2)
-    idle, busy = sorted(aws.instances)
-    for name in (idle, busy):
-        aws.instances[name] = "InService"
-    task = lease(tenant, "w-busy", "ec2", busy)["tasks"][0]
-    assert not lease(tenant, "w-idle", "ec2", idle, want=0)["drain"]
-    # Who waits is told at once, in the middle of the wait.
-    wait_for(lambda: lease(tenant, "w-idle", "ec2", idle, want=0)["drain"])
-    wait_for(lambda: set(aws.instances) == {busy}, 40)
-    assert aws.desired == 1
-    (call,) = aws.made("autoscaling", "TerminateInstanceInAutoScalingGroup")
-    assert call.parameters["InstanceId"] == idle
-    assert not lease(tenant, "w-busy", "ec2", busy, want=0, running=[task["lease"]])["drain"]
+def test_idle_instances_are_ended(tenant, aws, group_plan):
+    """An instance's worker does not end by itself: without work it is told to, and its instance ended."""
+    one = {**changed("limits.workers", 1, EC2)}
+    one["limits"] = {**one["limits"], "idle_seconds": 2}
+    settle(tenant, one)
+    query = submit(tenant, group_plan)
+    name = wait_for(lambda: sorted(aws.instances))[0]
+    aws.instances[name] = "InService"
+    task = lease(tenant, "w", "ec2", name)["tasks"][0]
+    for _ in range(15):  # it has work
+        reply = lease(tenant, "w", "ec2", name, want=0, running=[task["lease"]])
+        assert reply["cancel"] == [] and not reply["drain"]
+        time.sleep(0.2)
     tenant.api.delete(f"/v1/queries/{query}")
-    wait_for(lambda: lease(tenant, "w-busy", "ec2", busy, want=0)["drain"])
+    wait_for(lambda: lease(tenant, "w", "ec2", name, want=0)["drain"], 40)
     wait_for(lambda: not aws.instances, 40)
     assert aws.desired == 0
-    scheduler.stop()
+
+
+def test_idle_workers_are_told_to_stay_for_later_stages(tenant, aws, group_plan):
+    settle(tenant, changed("limits.workers", 2, changed("lambda.functions.1", None, LAMBDA)))
+    query = submit(tenant, group_plan, 2)
+    held = [lease(tenant, f"w{i}", "lambda-small", f"r{i}")["tasks"][0] for i in range(2)]
+    assert "idle_ms" not in lease(tenant, "w0", "lambda-small", "r0", want=0, running=[held[0]["lease"]])
+    done = [report_of(held[1], 1000)]
+    lease(tenant, "w1", "lambda-small", "r1", want=0, reports=done)
+
+    def told():
+        lease(tenant, "w0", "lambda-small", "r0", want=0, running=[held[0]["lease"]])
+        return lease(tenant, "w1", "lambda-small", "r1", want=0).get("idle_ms")
+
+    # Functions end after 2 s; this one stays as long as it would take to have it again: half a second, and a hundredth.
+    assert 2000 < wait_for(told) <= 2600
+    tenant.api.delete(f"/v1/queries/{query}")
+    wait_for(lambda: "idle_ms" not in lease(tenant, "w1", "lambda-small", "r1", want=0))
+
+
+def test_a_task_that_needs_more_memory_gets_a_larger_function(tenant, aws, group_plan):
+    def invoked(size):
+        return sum(call.target.endswith(f"-{size}/invocations") for call in aws.made("lambda", "Invoke"))
+
+    settle(tenant, changed("limits.workers", 3, LAMBDA))
+    submit(tenant, group_plan, 2)
+    wait_for(lambda: invoked("small") == 2)
+    task = lease(tenant, "w", "lambda-small", "r", memory=1061 << 20)["tasks"][0]
+    assert not invoked("large")
+    failed = {name: task[name] for name in ("query", "stage", "task", "attempt")}
+    failed |= {"ok": False, "class": "MemoryError", "retry": True}
+    lease(tenant, "w", "lambda-small", "r", memory=1061 << 20, want=0, reports=[failed])
+    wait_for(lambda: invoked("large") == 1)
+    # The small one gets the other task, and no more.
+    other = lease(tenant, "w", "lambda-small", "r", memory=1061 << 20)["tasks"][0]
+    assert other["task"] != task["task"]
+    more = {"memory": 1061 << 20, "running": [other["lease"]]}
+    assert lease(tenant, "w", "lambda-small", "r", **more)["tasks"] == []
+    again = lease(tenant, "large", "lambda-large", "r2", memory=6144 << 20)["tasks"][0]
+    assert (again["task"], again["attempt"]) == (task["task"], task["attempt"] + 1)
 
 
 def test_a_group_that_is_not_there(tenant, aws, group_plan):
@@ -380,13 +411,15 @@ def test_metrics_are_read_back(tenant, aws):
     aws.metrics = {
         "terality-one-worker-small/Errors": [2.0, 1.0],
         "terality-one-worker-small/Throttles": [5.0],
-        "/TaskSeconds": [12.5],
+        f"{tenant.deployment}/TaskSeconds": [12.5],
+        f"{tenant.deployment}/StoreThrottled": [4.0],
+        "another-deployment/TaskSeconds": [99.0],
     }
     settle(tenant, LAMBDA)
     known = wait_for(lambda: (h := health(tenant)["metrics"])["state"] == "known" and h)
     values = {(v["kind"], v["name"]): v["value"] for v in known["values"]}
     assert values[("lambda-small", "Errors")] == 3 and values[("lambda-small", "Throttles")] == 5
-    assert values[("", "TaskSeconds")] == 12.5 and ("lambda-large", "Errors") not in values
+    assert values[("", "TaskSeconds")] == 12.5 and values[("", "StoreThrottled")] == 4 and ("lambda-large", "Errors") not in values
     p = aws.made("monitoring", "GetMetricData")[0].parameters
     start, end = (datetime.datetime.fromisoformat(p[name]) for name in ("StartTime", "EndTime"))
     assert (end - start).total_seconds() == 300

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
-import sqlite3
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,18 +15,7 @@ from .test_api import sources_of
 @pytest.fixture
 def database(scheduler):
     """Gives what is in the database, to be compared before and after."""
-
-    def contents() -> dict:
-        path = scheduler.folder / "scheduler.db"
-        # The daemon holds its database alone; its files may be copied.
-        copy = Path(tempfile.mkdtemp(dir=scheduler.folder.parent))
-        for name in ("scheduler.db", "scheduler.db-wal"):
-            (copy / name).write_bytes((path.parent / name).read_bytes() if (path.parent / name).exists() else b"")
-        with contextlib.closing(sqlite3.connect(copy / "scheduler.db")) as db:
-            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-            return {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
-
-    return contents
+    return scheduler.contents
 
 
 @pytest.mark.parametrize(

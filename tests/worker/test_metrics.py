@@ -9,6 +9,7 @@ import pyarrow.parquet
 import pytest
 from pandas.testing import assert_frame_equal
 
+from tests.deploy.metric_names import WORKER_METRICS
 from tests.scheduler.daemon import wait_for
 
 from .test_worker import PROGRAMS, answer, in_background
@@ -78,7 +79,9 @@ def test_lines_are_metrics(cluster, path, table):
     # A folder is asked for nothing over the network.
     assert {line["StoreRequests"] for line in found} == {0}
     directives = found[0]["_aws"]["CloudWatchMetrics"]
-    assert [directive["Dimensions"] for directive in directives] == [[[]], [["Deployment", "Kind"]]]
+    assert [directive["Dimensions"] for directive in directives] == [[["Deployment"]], [["Deployment", "Kind"]]]
+    totals, each = ({metric["Name"] for metric in directive["Metrics"]} for directive in directives)
+    assert totals == WORKER_METRICS["Deployment"] and each == WORKER_METRICS["Deployment", "Kind"]
 
 
 def test_a_failure_is_counted(cluster, path, table):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas
 import pyarrow.parquet
 import pytest
@@ -269,3 +272,40 @@ def test_it_dies_with_its_parent(cluster):
             return True
 
     wait_for(ended)
+
+
+@pytest.fixture
+def wide(tmp_path) -> tuple[Path, pandas.DataFrame]:
+    """A table that no part of fits into 16 MB: one row group."""
+    rng = np.random.default_rng(5)
+    frame = pandas.DataFrame({name: rng.random(400_000) for name in "abcdef"})
+    frame.to_parquet(tmp_path / "wide.parquet", row_group_size=400_000)
+    return tmp_path / "wide.parquet", frame
+
+
+def sorted_by_all(frame: Any) -> Any:
+    return frame.sort_values(list("abcdef"))
+
+
+def test_what_is_too_large_for_one_worker_goes_to_a_larger_one(cluster, wide):
+    path, frame = wide
+    cluster.worker("--name", "small", TERALITY_MEMORY_BUDGET="16M")
+    cluster.connect()
+    # The larger one has been there, and comes back.
+    cluster.tenant.worker.post("/v1/lease", {"worker": "large", "want": 0, "memory": 1 << 30})
+    wait = in_background(lambda: terality.execute(sorted_by_all(terality.read_parquet(path))))
+    wait_for(lambda: re.search("terality_task_failures_total [1-9]", cluster.scheduler.api(None).get("/metrics")))
+    cluster.worker("--name", "large", TERALITY_MEMORY_BUDGET="1G")
+    assert_frame_equal(wait(), sorted_by_all(frame))
+
+
+def test_what_is_too_large_for_all_workers_says_so(cluster, wide):
+    path, _ = wide
+    cluster.worker(TERALITY_MEMORY_BUDGET="16M")
+    cluster.connect()
+    with pytest.raises(MemoryError) as failure:
+        terality.execute(sorted_by_all(terality.read_parquet(path)))
+    assert re.search(
+        r"budget.*; task 0 of stage \d+ \(\w+\) does not fit into a memory budget of \d+ bytes", str(failure.value)
+    )
+    assert "TERALITY_MEMORY_BUDGET" in str(failure.value)

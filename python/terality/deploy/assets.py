@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-__all__ = ["ARCHITECTURES", "artifact_names", "artifacts", "template"]
+__all__ = ["ARCHITECTURES", "artifact_names", "artifacts", "scheduler_artifact", "template"]
 
 ARCHITECTURES = ("x86_64", "arm64")
 """As AWS Lambda calls them."""
@@ -38,6 +38,11 @@ def template(given: str | None = None) -> Path:
 def artifact_names(architectures: Iterable[str] = ARCHITECTURES) -> list[str]:
     """Give the names of the artifacts of some architectures: the zip for Lambda, the tar for EC2 and the image."""
     return [f"worker-{architecture}{end}" for architecture in architectures for end in (".zip", ".tar.gz")]
+
+
+def scheduler_artifact(architecture: str) -> str:
+    """Give the name of the scheduler's artifact."""
+    return f"scheduler-{architecture}.tar.gz"
 
 
 def artifacts(given: str | None = None) -> Path:

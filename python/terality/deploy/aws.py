@@ -2,7 +2,8 @@
 
 The order keeps every step harmless until the person has said yes: look (credentials, region, template, what is there
 already), show (resources, permissions with reasons, changes), then bucket and artifacts, then the stack, then the
-scheduler, then a query.
+scheduler, then a query. A scheduler in the account comes with the stack and issues what the stack needs, so the stack is
+made with that left empty and updated with it (in_account.py).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from .. import __version__
 from ..remote import profiles
 from . import assets, permissions, uploads
 from .account import Account, open_account
+from .in_account import InAccount, secrets_path
 from .scheduler import Scheduler, settings
 from .stack import Change, Stack
 from .template import Template
@@ -26,6 +28,7 @@ from .template import Template
 __all__ = ["Deploy", "confirm", "run", "say", "stack_name"]
 
 _SMOKE_SECONDS = 900
+_SMALLEST = {"arm64": "t4g.small", "x86_64": "t3a.small"}  # for a scheduler in the account
 _BODY_BYTES = 51_200  # of a template that travels inside a request
 
 
@@ -57,9 +60,31 @@ def stack_name(name: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Carry out the command."""
     if arguments.template_only:
-        sys.stdout.write(assets.template(arguments.template).read_text(encoding="utf-8"))
+        template = Template(assets.template(arguments.template))
+        sys.stdout.write(template.text)
+        if arguments.in_account_scheduler:
+            print(_by_hand(template, arguments.name), file=sys.stderr)
         return 0
     return Deploy(arguments).run()
+
+
+def _price(template: Template) -> str:
+    """What the template says a scheduler in the account costs."""
+    return " ".join(str(template.parameters["InAccountScheduler"]["Description"]).split())
+
+
+def _by_hand(template: Template, name: str) -> str:
+    """How the template is used for a scheduler in the account without this command."""
+    return "\n".join(
+        [
+            f"InAccountScheduler: {_price(template)}",
+            f"1. SecureString parameters {secrets_path(name)}/certificate, key and admin-key",
+            f"2. the stack with InAccountScheduler=yes, SchedulerSecretsPath={secrets_path(name)}, SchedulerDomain and "
+            "SchedulerBinaryKey, and without DeploymentId and ExternalId",
+            "3. SchedulerDomain leads to the output SchedulerAddress; an account and a deployment on the scheduler",
+            "4. the stack again, with the DeploymentId and ExternalId that the scheduler issued",
+        ]
+    )
 
 
 class Deploy:
@@ -79,29 +104,84 @@ class Deploy:
         self.stack = Stack(self.account, stack_name(self.name), arguments.poll_seconds)
         self.bucket: str = arguments.artifact_bucket or uploads.bucket_name(self.account)
         self.tags = {"terality:deployment": self.name}
+        self._had: dict[str, str] = {}
 
     def run(self) -> int:
         """Do all of it; gives the exit status."""
         say(f"account {self.account.number}, region {self.account.region}, as {self.account.arn}")
         about = self.stack.about()
+        self._had = {one["ParameterKey"]: one["ParameterValue"] for one in (about or {}).get("Parameters", [])}
+        here = self._in_account()
         artifacts = self._artifacts()
         self._validate()
-        scheduler = self._scheduler()
+        scheduler = None if here else self._scheduler()
         parameters = self._parameters(artifacts)
+        texts = here.check(self.arguments.scheduler_certificate, self.arguments.scheduler_key) if here else {}
         self._show(parameters, about, artifacts)
         if self.arguments.dry_run:
             say("dry run: nothing was made or changed")
             return 0
         if not confirm(f"Put artifacts into s3://{self.bucket} and prepare the stack {self.stack.name}?", self._yes):
             return 1
-        deployment = scheduler.ensure_deployment()
-        parameters |= self._of_deployment(scheduler, deployment)
+        if scheduler:
+            deployment = scheduler.ensure_deployment()
+            parameters |= self._of_deployment(scheduler, deployment)
+        if here:
+            here.ensure_secrets(texts)
         url = self._upload(artifacts, parameters)
-        changes = self.stack.propose(url, self._given(parameters, about), self.tags, f"terality {artifacts.version}")
+        changes = self.stack.propose(url, self._given(parameters), self.tags, f"terality {artifacts.version}")
         if not self._agree(changes):
             return 1
         outputs = self.stack.execute(say) if changes is not None else self.stack.outputs
+        if here:
+            scheduler = self._first_answer(here, outputs)
+            deployment = scheduler.ensure_deployment()
+            parameters |= {"DeploymentId": deployment["id"], "ExternalId": deployment["external_id"]}
+            outputs = self._tell_the_stack(url, parameters, artifacts, outputs)
+        assert scheduler is not None
         return self._finish(scheduler, deployment, outputs)
+
+    def _in_account(self) -> InAccount | None:
+        """The scheduler in the account, when there is one or shall be."""
+        wanted = self.arguments.in_account_scheduler
+        if not wanted and self._had.get("InAccountScheduler") == "yes":
+            raise ValueError(
+                f"the stack {self.stack.name} holds its own scheduler: give --in-account-scheduler "
+                "(`terality destroy aws` removes it, with the stack)"
+            )
+        if not wanted:
+            return None
+        if not self._of_scheduler("SchedulerDomain", self.arguments.scheduler_domain):
+            raise ValueError("a scheduler in the account needs a host name: give --scheduler-domain")
+        path = self._of_scheduler("SchedulerSecretsPath", "", secrets_path(self.name))
+        return InAccount(self.account, self.name, path, say)
+
+    def _of_scheduler(self, parameter: str, given: str | None, otherwise: str = "") -> str:
+        """A parameter of the template: as given, as the stack has it, or this."""
+        named = dict(one.partition("=")[::2] for one in self.arguments.parameter)
+        return named.get(parameter) or given or self._had.get(parameter) or otherwise
+
+    def _instance_type(self, architecture: str) -> str:
+        """Of the scheduler: what the stack has is kept while it fits the architecture."""
+        same = self._had.get("Architecture") == architecture
+        had = self._had.get("SchedulerInstanceType") if same else ""
+        return had or _SMALLEST[architecture]
+
+    def _first_answer(self, here: InAccount, outputs: dict[str, str]) -> Scheduler:
+        url = self.arguments.scheduler or outputs["SchedulerUrl"]
+        poll = min(5.0, 10 * self.arguments.poll_seconds)
+        here.wait(url, outputs["SchedulerAddress"], 60 * self.arguments.wait_minutes, poll)
+        return here.first_key(url)
+
+    def _tell_the_stack(
+        self, url: str, parameters: dict[str, str], artifacts: uploads.Artifacts, outputs: dict[str, str]
+    ) -> dict[str, str]:
+        """Give the stack what its own scheduler has issued, unless it has it; asked for with the first change set."""
+        changes = self.stack.propose(url, self._given(parameters), self.tags, f"terality {artifacts.version}: its ids")
+        if changes is None:
+            return outputs
+        say(f"deployment {parameters['DeploymentId']}: the stack is updated with its id and its external id")
+        return self.stack.execute(say)
 
     @property
     def _yes(self) -> bool:
@@ -120,6 +200,8 @@ class Deploy:
         if self.arguments.image:
             # The image serves whichever architecture there is; Lambda and EC2 get the one that was asked for.
             wanted += [n for n in assets.artifact_names() if n.endswith(".tar.gz") and (folder / n).is_file()]
+        if self.arguments.in_account_scheduler:
+            wanted.append(assets.scheduler_artifact(self.arguments.architecture))
         return uploads.find_artifacts(folder, sorted(set(wanted)), __version__)
 
     def _validate(self) -> None:
@@ -150,6 +232,13 @@ class Deploy:
             "InputBuckets": ",".join(given.input_bucket),
             "WorkerImage": f"{self._repository}:{artifacts.version}" if given.image else "",
         }
+        if given.in_account_scheduler:
+            made |= {
+                "SchedulerDomain": self._of_scheduler("SchedulerDomain", given.scheduler_domain),
+                "SchedulerSecretsPath": self._of_scheduler("SchedulerSecretsPath", "", secrets_path(self.name)),
+                "SchedulerBinaryKey": artifacts.key(assets.scheduler_artifact(architecture)),
+                "SchedulerInstanceType": self._instance_type(architecture),
+            }
         for one in given.parameter:
             name, equals, value = one.partition("=")
             if not equals or name not in self.template.parameters:
@@ -161,7 +250,7 @@ class Deploy:
     def _of_deployment(self, scheduler: Scheduler, deployment: dict[str, Any]) -> dict[str, str]:
         """What the scheduler issues."""
         principal = self.arguments.scheduler_principal or deployment.get("scheduler_principal", "")
-        if not principal and not self.arguments.in_account_scheduler:
+        if not principal:
             raise ValueError(
                 "who is the scheduler? It does not know its own AWS role: give --scheduler-principal ARN "
                 "(the role or user under which terality-scheduler runs)"
@@ -197,6 +286,11 @@ class Deploy:
         for name, resource in resources.items():
             kept = "  (stays when the stack is deleted)" if resource.get("DeletionPolicy") == "Retain" else ""
             say(f"  {resource['Type']:<44} {name}{kept}")
+        if self.arguments.in_account_scheduler:
+            say(f"\nscheduler in this account at https://{parameters['SchedulerDomain']}, which costs all the time:")
+            say(f"  {_price(self.template)}")
+            say(f"  its certificate, key and admin key: SecureString parameters at {parameters['SchedulerSecretsPath']}")
+            say("  once it answers, the stack is updated with the deployment's id and external id, which it issues")
         say("\npermissions:")
         for line in permissions.explain(self.template, parameters, self._pseudo()):
             say("  " + line)
@@ -236,14 +330,13 @@ class Deploy:
         key = artifacts.key(f"template-{self.name}.yaml")
         return uploads.put_text(self.account, self.bucket, key, self.template.text)
 
-    def _given(self, parameters: dict[str, str], about: dict[str, Any] | None) -> list[dict[str, Any]]:
+    def _given(self, parameters: dict[str, str]) -> list[dict[str, Any]]:
         """The change set's parameters: ours, and for the rest what the stack has or the template says."""
-        had = {one["ParameterKey"] for one in (about or {}).get("Parameters", [])}
         made: list[dict[str, Any]] = []
         for name in self.template.parameters:
             if name in parameters:
                 made.append({"ParameterKey": name, "ParameterValue": parameters[name]})
-            elif name in had:
+            elif name in self._had:
                 made.append({"ParameterKey": name, "UsePreviousValue": True})
         return made
 

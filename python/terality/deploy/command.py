@@ -61,7 +61,13 @@ def add_deploy(parser: argparse.ArgumentParser) -> None:
         default="minimal",
         help="of the scheduler: run the stack's workers, or make further functions, groups and clusters too",
     )
-    parser.add_argument("--in-account-scheduler", action="store_true", help="run the scheduler in this account too")
+    parser.add_argument(
+        "--in-account-scheduler", action="store_true", help="run the scheduler in this account too; costs all the time"
+    )
+    parser.add_argument("--scheduler-domain", metavar="HOST", help="its name, which its certificate has")
+    parser.add_argument("--scheduler-certificate", metavar="FILE", help="its certificate and those above it, PEM")
+    parser.add_argument("--scheduler-key", metavar="FILE", help="the certificate's key, PEM")
+    parser.add_argument("--wait-minutes", type=float, default=30.0, help="for its first answer (default: 30)")
     parser.add_argument("--scheduler-principal", metavar="ARN", help="the AWS role under which the scheduler runs")
     parser.add_argument("--architecture", choices=assets.ARCHITECTURES, default="arm64", help="of the workers")
     parser.add_argument("--input-bucket", action="append", default=[], metavar="NAME", help="workers may read it")

@@ -51,6 +51,8 @@ class Destroy:
         say(f"account {self.account.number}, region {self.account.region}, as {self.account.arn}")
         about = self.stack.about()
         outputs = self.stack.outputs if about else {}
+        # Its scheduler goes with the stack: what it has to say, it says before.
+        inside = "SchedulerUrl" in outputs
         scheduler = self._scheduler()
         deployment = scheduler.deployment() if scheduler else None
         leftovers = sweep.find(self.account, self.name, self.stack.resource_ids() if about else set())
@@ -67,8 +69,14 @@ class Destroy:
             self._drain(scheduler, deployment["id"])
             # Draining ends workers that had just been asked for, and the scheduler may have made more meanwhile.
             leftovers = sweep.find(self.account, self.name, self.stack.resource_ids() if about else set())
+        if inside and scheduler and deployment:
+            scheduler.forget(deployment["id"])
+            say(f"deployment {deployment['id']} dropped at the scheduler, which goes with the stack")
         sweep.remove(self.account, leftovers, say)
         self.stack.delete(say)
+        if inside:
+            say("the scheduler's machine is gone; the disk with its database is kept as a snapshot")
+            scheduler = None
         return self._prove(outputs, scheduler, deployment)
 
     def _scheduler(self) -> Scheduler | None:

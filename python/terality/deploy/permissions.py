@@ -66,6 +66,7 @@ REASONS = {
     # a scheduler in this account
     "sts:AssumeRole": "the scheduler in this account takes the scheduler's role, as one elsewhere would",
     "ssm:GetParameter": "the scheduler in this account reads its certificate and its admin key",
+    "kms:Decrypt": "the parameter store opens the certificate's key and the admin key for the scheduler's machine",
     "ec2:AttachVolume": "the scheduler's machine takes the disk with its database, after a replacement too",
     "ec2:AssociateAddress": "the scheduler's machine takes its fixed address, after a replacement too",
 }

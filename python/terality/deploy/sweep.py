@@ -1,6 +1,7 @@
 """What belongs to a deployment and is in no stack: made by the scheduler in the managed grade, or by this package.
 
-Everything found has the deployment's name as prefix and its tag; a thing with only one of the two is somebody else's.
+Everything found has the deployment's name as prefix (``terality-NAME-``, of parameters ``/terality/NAME/``) and its tag;
+a thing with only one of the two is somebody else's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Leftover:
     Attributes
     ----------
     kind : str
-        ``task``, ``cluster``, ``group``, ``launch template``, ``function``, ``repository``: the order of removal.
+        ``task``, ``cluster``, ``group``, ``launch template``, ``function``, ``repository``, ``parameter``: the order of
+        removal.
     name : str
         Or ARN, as its service wants it for removal.
     inside : str
@@ -137,6 +139,17 @@ def _find_repositories(account: Account, name: str, prefix: str) -> Iterator[Lef
                 yield Leftover("repository", one["repositoryName"])
 
 
+def _find_parameters(account: Account, name: str, prefix: str) -> Iterator[Leftover]:
+    """The secrets of a scheduler in the account."""
+    ssm = account.client("ssm")
+    path = [{"Key": "Path", "Option": "Recursive", "Values": [f"/terality/{name}"]}]
+    for page in ssm.get_paginator("describe_parameters").paginate(ParameterFilters=path):
+        for one in page["Parameters"]:
+            tags = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=one["Name"])["TagList"]
+            if _tagged(tags, name):
+                yield Leftover("parameter", one["Name"])
+
+
 _SEARCHES: dict[str, Callable[[Account, str, str], Iterator[Leftover]]] = {
     "task": _find_tasks,
     "cluster": _find_clusters,
@@ -144,6 +157,7 @@ _SEARCHES: dict[str, Callable[[Account, str, str], Iterator[Leftover]]] = {
     "launch template": _find_launch_templates,
     "function": _find_functions,
     "repository": _find_repositories,
+    "parameter": _find_parameters,
 }
 
 _REMOVALS: dict[str, Callable[[Account, Leftover], Any]] = {
@@ -155,4 +169,5 @@ _REMOVALS: dict[str, Callable[[Account, Leftover], Any]] = {
     "launch template": lambda a, o: a.client("ec2").delete_launch_template(LaunchTemplateId=o.name),
     "function": lambda a, o: a.client("lambda").delete_function(FunctionName=o.name),
     "repository": lambda a, o: a.client("ecr").delete_repository(repositoryName=o.name, force=True),
+    "parameter": lambda a, o: a.client("ssm").delete_parameter(Name=o.name),
 }

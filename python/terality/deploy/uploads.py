@@ -207,7 +207,8 @@ def ensure_image(
             tags=[{"Key": key, "Value": value} for key, value in tags.items()],
             imageScanningConfiguration={"scanOnPush": True},
         )["repository"]
-    tars = {n[len("worker-") : -len(".tar.gz")]: p for n, p in artifacts.files.items() if n.endswith(".tar.gz")}
+    workers = {n: p for n, p in artifacts.files.items() if n.startswith("worker-") and n.endswith(".tar.gz")}
+    tars = {n[len("worker-") : -len(".tar.gz")]: p for n, p in workers.items()}
     layout = build(tars, folder, artifacts.version)
     (granted,) = ecr.get_authorization_token()["authorizationData"]
     user, _, password = base64.b64decode(granted["authorizationToken"]).decode().partition(":")

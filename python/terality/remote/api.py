@@ -67,6 +67,8 @@ class Api:
         Of one request, long polls aside.
     sending : function, optional
         Called with method, path and body (JSON text) of each request before it is sent.
+    patience_seconds : float
+        How long a scheduler that is away is waited for.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Api:
         key: str,
         timeout_seconds: float = 30.0,
         sending: Callable[[str, str, str], None] | None = None,
+        patience_seconds: float = _PATIENCE_SECONDS,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -88,6 +91,7 @@ class Api:
         self._key = key
         self._timeout = timeout_seconds
         self._sending = sending
+        self._patience = patience_seconds
         self._local = threading.local()
 
     def __repr__(self) -> str:
@@ -117,7 +121,7 @@ class Api:
         return self._patient("DELETE", path, None, self._timeout)
 
     def _patient(self, method: str, path: str, body: Any, timeout: float, again: bool = True) -> Any:
-        end = time.monotonic() + _PATIENCE_SECONDS
+        end = time.monotonic() + self._patience
         pause = 0.05
         while True:
             try:

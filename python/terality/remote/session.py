@@ -177,6 +177,8 @@ class Session:
                 text = _engine.unseal_bytes(error["sealed"], self._key).decode("utf-8", "replace")
             except ValueError:
                 text = f"query {query} failed with {name}; the text of the error cannot be unsealed"
+            if error.get("message"):
+                text = f"{text}; {error['message']}"
         elif error.get("message"):
             text = str(error["message"])
         elif name:

@@ -164,12 +164,11 @@ bool tr_api_deployments_get(struct tr_state *s, struct tr_api_call *call, struct
 }
 
 bool tr_api_deployments_drop(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
-  (void)at;
   (void)last;
   const struct tr_account *a = tr_api_account(s, call);
   struct tr_deployment *d = a ? tr_deployment_find(s, a, call->id) : NULL;
   if (a && !d) tr_fault_set(&call->fault, 404, "no_deployment", "no deployment %s in this account", call->id);
-  if (!d || !tr_deployment_drop(s, d, &call->fault)) return tr_api_refuse(call);
+  if (!d || !tr_deployment_drop(s, d, at, &call->fault)) return tr_api_refuse(call);
   tr_text_add_str(&call->reply, "{}");
   return tr_api_answer(call, 200);
 }
@@ -181,11 +180,16 @@ bool tr_api_usage(struct tr_state *s, struct tr_api_call *call, struct tr_clock 
   struct tm utc;
   (void)last;
   const struct tr_account *a = tr_api_account(s, call);
-  if (!a) return tr_api_refuse(call);
+  const char *named = call->text_params[0];
+  const struct tr_deployment *d = a && *named ? tr_deployment_find(s, a, named) : NULL;
+  if (a && *named && !d) tr_fault_set(&call->fault, 404, "no_deployment", "no deployment %s in this account", named);
+  if (!a || (*named && !d)) return tr_api_refuse(call);
   gmtime_r(&month, &utc);
   strftime(since, sizeof since, "%Y-%m-%d", &utc);
-  tr_text_add_format(&call->reply, "{\"account\":\"%s\",\"days\":[", a->id);
-  struct tr_journal_row *row = tr_journal_read(s->journal, TR_JOURNAL_USAGE, "tt", a->id, since);
+  tr_text_add_format(&call->reply, "{\"account\":\"%s\",", a->id);
+  if (d) tr_text_add_format(&call->reply, "\"deployment\":\"%s\",", d->id);
+  tr_text_add_str(&call->reply, "\"days\":[");
+  struct tr_journal_row *row = tr_journal_read(s->journal, TR_JOURNAL_USAGE, "ttt", a->id, since, d ? d->id : "");
   for (; tr_journal_next(row); comma = ",")
     tr_text_add_format(&call->reply,
                        "%s{\"day\":\"%s\",\"queries\":%lld,\"tasks\":%lld,\"seconds\":%.3f,\"rows\":%lld,"

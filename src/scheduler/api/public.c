@@ -35,7 +35,7 @@ bool tr_api_metrics(struct tr_state *s, struct tr_api_call *call, struct tr_cloc
   (void)last;
   for (const struct tr_deployment *d; (d = tr_name_map_next(&s->deployments, &i));) {
     workers += (int64_t)d->workers.n;
-    ready += d->n_ready;
+    ready += d->n_ready + d->n_large;
     leased += d->n_leased;
     hour += tr_spend_hour(d, at);
   }

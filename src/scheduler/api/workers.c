@@ -142,15 +142,19 @@ static struct tr_deployment *deployment_of(const struct tr_state *s, const struc
 int64_t tr_api_lease_wake(const struct tr_state *s, const struct tr_api_call *call) {
   const struct tr_deployment *d = deployment_of(s, call);
   const struct tr_worker *w = d ? tr_name_map_get(&d->workers, call->lease.worker) : NULL;
-  return !w || w->drain || (tr_lease_ready(w) && call->lease.want) ? 0 : INT64_MAX;
+  return !w || w->drain || (call->lease.want && tr_lease_ready(w)) ? 0 : INT64_MAX;
 }
 
-/* All reports are looked at before the first of them changes anything. */
-static bool apply(struct tr_state *s, struct tr_deployment *d, struct tr_worker *w, struct tr_api_call *call,
-                  struct tr_clock at) {
-  struct tr_api_lease *in = &call->lease;
+/* All reports are looked at before anything changes: a refused call leaves no worker behind either. */
+static bool check_reports(const struct tr_state *s, const struct tr_deployment *d, struct tr_api_call *call) {
+  const struct tr_api_lease *in = &call->lease;
   for (int i = 0; i < in->n_reports; i++)
     if (!tr_report_check(s, d, &in->reports[i], &call->fault)) return false;
+  return true;
+}
+
+static void apply(struct tr_state *s, struct tr_worker *w, struct tr_api_call *call, struct tr_clock at) {
+  struct tr_api_lease *in = &call->lease;
   for (int i = 0; i < in->n_reports; i++) {
     in->reports[i].by = w;
     tr_report_apply(s, &in->reports[i], at);
@@ -161,7 +165,6 @@ static bool apply(struct tr_state *s, struct tr_deployment *d, struct tr_worker 
     tr_text_add_json(&in->stop, in->running[i]);
   }
   in->applied = true;
-  return true;
 }
 
 bool tr_api_lease(struct tr_state *s, struct tr_api_call *call, struct tr_clock at, bool last) {
@@ -172,16 +175,20 @@ bool tr_api_lease(struct tr_state *s, struct tr_api_call *call, struct tr_clock 
     tr_fault_set(&call->fault, 404, "no_deployment", "the deployment of this worker token is gone");
     return tr_api_refuse(call);
   }
+  if (!in->applied && !check_reports(s, d, call)) return tr_api_refuse(call);
   struct tr_worker *w =
       tr_worker_seen(s, d, in->worker, in->kind, in->instance, in->cores, in->memory, at, &call->fault);
-  if (!w || (!in->applied && !apply(s, d, w, call, at))) return tr_api_refuse(call);
+  if (!w) return tr_api_refuse(call);
+  if (!in->applied) apply(s, w, call, at);
   bool waits = in->want > 0 && !in->stop.length && !last && !w->drain && call->arrived + call->wait_ms > at.now;
   if (waits && !tr_lease_ready(w)) return false;
   tr_text_add_str(out, "{\"tasks\":[");
   if (!last) tr_lease_give(s, w, in->want, at, out);
   tr_text_add_str(out, "],\"cancel\":[");
   if (in->stop.length) tr_text_add(out, in->stop.data, in->stop.length);
-  tr_text_add_format(out, "],\"drain\":%s}", w->drain ? "true" : "false");
+  tr_text_add_format(out, "],\"drain\":%s", w->drain ? "true" : "false");
+  if (w->stay_ms > 0 && !w->drain) tr_text_add_format(out, ",\"idle_ms\":%lld", (long long)w->stay_ms);
+  tr_text_add_char(out, '}');
   w->told |= w->drain;
   return tr_api_answer(call, 200);
 }
@@ -253,6 +260,7 @@ bool tr_api_capacity(struct tr_state *s, struct tr_api_call *call, struct tr_clo
                      "\"draining\":%lld},\"tasks\":{\"ready\":%lld,\"running\":%lld,\"left\":%lld},"
                      "\"cost\":{\"usd_last_hour\":%.6f}}",
                      d->id, (long long)tr_workers_wanted(s, d), d->workers.n, (long long)busy, (long long)draining,
-                     (long long)d->n_ready, (long long)d->n_leased, (long long)d->n_left, tr_spend_hour(d, at));
+                     (long long)(d->n_ready + d->n_large), (long long)d->n_leased, (long long)d->n_left,
+                     tr_spend_hour(d, at));
   return tr_api_answer(call, 200);
 }

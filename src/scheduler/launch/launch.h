@@ -37,7 +37,8 @@ void tr_launch_print_health(struct tr_launch *l, const struct tr_state *s, const
 /* For /metrics. */
 void tr_launch_print_metrics(const struct tr_launch *l, struct tr_text *out);
 
-/* Asks STS about a proof that tr_proof_check let pass. Gives a ticket, 0 with a fault when there are too many. */
+/* Asks STS about a proof that tr_proof_check let pass. Gives a ticket, 0 with a fault when there are too many. `l` may
+ * be NULL here and below: then nobody asks. */
 int64_t tr_launch_ask_sts(struct tr_launch *l, const struct tr_proof *p, struct tr_clock at, struct tr_fault *fault);
 const char *tr_launch_sts_endpoint(const struct tr_launch *l);
 /* Whether the answer to it is there. */

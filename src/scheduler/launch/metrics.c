@@ -16,24 +16,22 @@ static void add_metric(struct launch_metrics *m, const char *kind, const char *n
   snprintf(x->kind, sizeof x->kind, "%s", kind);
 }
 
-static void add_query(struct tr_text *to, int no, const char *space, const char *metric, const char *function,
-                      const char *how) {
+static void add_query(struct tr_text *to, int no, const char *space, const char *metric, const char *dimension,
+                      const char *value, const char *how) {
   static const char stat[] = "MetricDataQueries.member.%d.MetricStat.%s";
-  static const char *const dimension[] = {"Metric.Dimensions.member.1.Name", "Metric.Dimensions.member.1.Value"};
   const struct {
     const char *field, *value;
   } all[] = {{"Metric.Namespace", space},
              {"Metric.MetricName", metric},
              {"Stat", how},
              {"Period", "300"},
-             {dimension[0], function ? "FunctionName" : NULL},
-             {dimension[1], function}};
+             {"Metric.Dimensions.member.1.Name", dimension},
+             {"Metric.Dimensions.member.1.Value", value}};
   char name[120], id[12];
   snprintf(name, sizeof name, "MetricDataQueries.member.%d.Id", no);
   snprintf(id, sizeof id, "m%d", no);
   tr_aws_query_add(to, name, id);
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-    if (!all[i].value) continue;
     snprintf(name, sizeof name, stat, no, all[i].field);
     tr_aws_query_add(to, name, all[i].value);
   }
@@ -98,7 +96,8 @@ static void apply_data(struct tr_launch *l, struct launch_deployment *d, struct 
 static void ask(struct tr_launch *l, struct launch_deployment *d, const struct tr_aws_record *r, struct tr_clock at) {
   static const char *const of_functions[][2] = {
       {"Invocations", "Sum"}, {"Errors", "Sum"}, {"Throttles", "Sum"}, {"ConcurrentExecutions", "Maximum"}};
-  static const char *const of_workers[] = {"TaskSeconds", "TaskRows", "TaskFailures"};
+  static const char *const of_workers[] = {"TaskSeconds",   "TaskRows",     "TaskFailures",
+                                           "StoreRequests", "StoreRetries", "StoreThrottled"};
   struct launch_metrics *m = &d->metrics;
   struct tr_text body = {0};
   struct launch_call *c = launch_call_new(l, d, apply_data);
@@ -111,11 +110,12 @@ static void ask(struct tr_launch *l, struct launch_deployment *d, const struct t
   for (int f = 0; f < r->n_functions; f++)
     for (size_t i = 0; i < sizeof of_functions / sizeof *of_functions; i++) {
       add_metric(m, r->functions[f].kind, of_functions[i][0]);
-      add_query(&body, m->n, "AWS/Lambda", of_functions[i][0], r->functions[f].name, of_functions[i][1]);
+      add_query(&body, m->n, "AWS/Lambda", of_functions[i][0], "FunctionName", r->functions[f].name,
+                of_functions[i][1]);
     }
   for (size_t i = 0; i < sizeof of_workers / sizeof *of_workers; i++) {
     add_metric(m, "", of_workers[i]);
-    add_query(&body, m->n, r->metrics_namespace, of_workers[i], NULL, "Sum");
+    add_query(&body, m->n, r->metrics_namespace, of_workers[i], "Deployment", d->id, "Sum");
   }
   m->asking = true;
   m->asked = at.now;

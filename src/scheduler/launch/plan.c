@@ -119,24 +119,18 @@ static struct launch_instance *instance_of(struct launch_deployment *d, const st
   return i && i->kind == k - d->kinds ? i : NULL;
 }
 
-/* An instance does not end because its worker ends, and a group would replace it: whose worker has had nothing to do is
- * told to end, and then ended by name as any other. */
-static void look_at_idle(const struct launch_kind *k, struct tr_worker *w, int64_t idle_ms, struct tr_clock at) {
-  if (w->n_leases) w->used = at.now;
-  else if (k->launcher == TR_SCALE_EC2 && w->used + idle_ms <= at.now) w->drain = true;
-}
-
 static void look_at_worker(struct launch_deployment *d, const struct tr_aws_record *r, struct tr_worker *w,
-                           int64_t idle_ms, struct tr_clock at) {
+                           struct tr_clock at) {
   struct launch_kind *k = kind_of(d, w);
   if (!k) return;
-  look_at_idle(k, w, idle_ms, at);
   if (!w->counted && k->launcher == TR_SCALE_LAMBDA) {
     take_arrival(k);
     if (strcmp(k->trouble.code, "NeverSeen") == 0) launch_trouble_end(&k->trouble, d, k->name);
   }
   bool fresh = !w->counted;
   w->counted = true;
+  if (w->n_leases) w->idle_from = 0;
+  else if (!w->idle_from) w->idle_from = at.now;
   k->running += !w->drain;
   k->busy += !w->drain && w->n_leases > 0;
   k->draining += w->drain;
@@ -186,11 +180,11 @@ static void count_starting(struct launch_deployment *d, struct launch_kind *k) {
   k->starting_since = k->starting ? oldest : 0;
 }
 
-static void look(struct launch_deployment *d, const struct tr_deployment *of, int64_t idle_ms, struct tr_clock at) {
+static void look(struct launch_deployment *d, const struct tr_deployment *of, struct tr_clock at) {
   size_t i = 0;
   if (d->metrics.wanted && d->metrics.wanted + WANTED_MS < at.now) d->metrics.wanted = 0; /* who asked has gone */
   for (int k = 0; k < d->n_kinds; k++) d->kinds[k].running = d->kinds[k].busy = d->kinds[k].draining = 0;
-  for (struct tr_worker *w; (w = tr_name_map_next(&of->workers, &i));) look_at_worker(d, of->aws, w, idle_ms, at);
+  for (struct tr_worker *w; (w = tr_name_map_next(&of->workers, &i));) look_at_worker(d, of->aws, w, at);
   i = 0;
   for (struct launch_instance *x; (x = tr_name_map_next(&d->instances, &i));) look_at_instance(x, at);
   for (int k = 0; k < d->n_kinds; k++) count_starting(d, &d->kinds[k]);
@@ -211,6 +205,7 @@ static void fill_kind(const struct launch_deployment *d, const struct launch_kin
     tr_price_kind(k->name, r->ec2.cores, r->ec2.memory_mb * mb, r->ec2.spot, out);
     if (room < max) max = room;
   }
+  if (k->launcher != TR_SCALE_LAMBDA) out->idle_s = r->limits.idle_s;
   out->max = max;
   out->starting = k->starting;
   out->starting_for_s = seconds_since(k->starting_since, at);
@@ -243,6 +238,21 @@ static void follow(const struct tr_deployment *of, struct launch_kind *k, const 
   k->waiting += t->n && order->launch > probe ? probe : order->launch;
 }
 
+/* Idle workers: a function or a task ends by itself, unless it is told to stay; instances do not know what is coming,
+ * and tasks may have been told something else before. */
+static void end_idle(struct launch_deployment *d, const struct tr_deployment *of, const struct tr_scale_orders *orders,
+                     struct tr_clock at) {
+  size_t i = 0;
+  for (struct tr_worker *w; (w = tr_name_map_next(&of->workers, &i));) {
+    const struct launch_kind *k = kind_of(d, w);
+    if (!k) continue;
+    double stay = orders->kinds[k - d->kinds].stay_s;
+    w->stay_ms = stay > d->view.kinds[k - d->kinds].idle_s ? (int64_t)(1000 * stay) : 0;
+    if (k->launcher != TR_SCALE_LAMBDA && w->idle_from && at.now - w->idle_from >= (int64_t)(1000 * stay))
+      w->drain = true;
+  }
+}
+
 static void decide(struct launch_deployment *d, struct tr_deployment *of, struct tr_state *s, struct tr_clock at) {
   const struct tr_aws_record *r = of->aws;
   struct tr_scaling_settings settings = {.max_workers = r->limits.workers,
@@ -256,6 +266,7 @@ static void decide(struct launch_deployment *d, struct tr_deployment *of, struct
   tr_scale_decide(&d->view, &orders);
   d->why = orders.why;
   for (int k = 0; k < d->n_kinds; k++) follow(of, &d->kinds[k], &orders.kinds[k], at);
+  end_idle(d, of, &orders, at);
 }
 
 /* Whether there is anything that AWS would have to be asked. */
@@ -314,7 +325,7 @@ int64_t tr_launch_plan(struct tr_launch *l, struct tr_state *s, struct tr_clock 
     if (!d) continue;
     any = d->alive = true;
     workers += of->workers.n;
-    look(d, of, s->options.idle_ms, at);
+    look(d, of, at);
     decide(d, of, s, at);
     step(l, d, of, at);
     active |= of->n_left || of->workers.n || d->instances.n || d->session.asking;

@@ -15,10 +15,10 @@ struct launch_sts {
   struct tr_sts_answer answer;
 };
 
-const char *tr_launch_sts_endpoint(const struct tr_launch *l) { return l->sts_endpoint; }
+const char *tr_launch_sts_endpoint(const struct tr_launch *l) { return l ? l->sts_endpoint : NULL; }
 
 static struct launch_sts *find(const struct tr_launch *l, int64_t ticket) {
-  for (struct launch_sts *x = l->sts; x; x = x->next)
+  for (struct launch_sts *x = l ? l->sts : NULL; x; x = x->next)
     if (x->ticket == ticket) return x;
   return NULL;
 }
@@ -96,6 +96,10 @@ int64_t tr_launch_ask_sts(struct tr_launch *l, const struct tr_proof *p, struct 
   struct tr_http_header headers[TR_PROOF_HEADERS];
   struct tr_error err;
   int n = 0;
+  if (!l) {
+    tr_fault_set(fault, 503, "sts_unavailable", "this scheduler does not talk to AWS");
+    return 0;
+  }
   for (const struct launch_sts *x = l->sts; x; x = x->next) n += !x->ready;
   if (n >= AT_A_TIME) {
     tr_fault_set(fault, 429, "limit", "%d proofs are being checked; try again", n);

@@ -23,5 +23,10 @@ double tr_price_of_worker(const char *kind, double cores, int64_t memory, bool s
 /* Fills name, launcher, cores, memory, price, start, idle end and burst; the rest is zero. cores <= 0: Lambda's share
  * for that memory. False for a kind that is none of AWS'. */
 bool tr_price_kind(const char *kind, double cores, int64_t memory, bool spot, struct tr_scale_kind *out);
+/* The kinds that AWS has, numbered from 1; 0 = none of them. */
+enum { TR_PRICE_SLOTS = 5 };
+int tr_price_slot(const char *kind);
+/* So many times as long as on a function takes a core of this kind, taken before it has been measured. */
+double tr_price_pace(int slot);
 /* Cores of a function with so much memory. */
 double tr_lambda_cores(int64_t memory);

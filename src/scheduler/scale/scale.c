@@ -5,9 +5,11 @@
  *   3. Of the others the cheapest gets what will still be left when it is up, then the next one what that one may not
  *      have. A cheaper kind is only worth waiting for when it then works long enough to pay for its own start and idle
  *      end.
- *   4. The dearer kinds drain, core for core, as cheaper ones register, unless what is there ends in time anyway.
+ *   4. The dearer kinds drain, core for core, as cheaper ones register, unless what is there ends in time anyway; and
+ *      all at once when their next tasks would end after everything else is done.
+ *   5. Idle workers that later work needs stay for as long as it would take to have them again.
  *
- * Need shrinks while work is done, and nothing is drained for that: idle workers end by themselves. A need of less than
+ * Need shrinks while work is done, and nothing is drained for that: idle workers end after a while. A need of less than
  * a tenth of what there is changes nothing. So estimates that waver do not make workers come and go.
  */
 #include "scheduler/scale/scale.h"
@@ -16,6 +18,7 @@
 
 static const double cheaper = 1.2;    /* so many times cheaper is worth a change of kind */
 static const double slack = 0.1;      /* of what there is: smaller needs are noise */
+static const double slow_task = 2;    /* so many times as long as the mean takes one of the slower tasks */
 static const double stuck_starts = 4; /* a start that takes so many times as long as usual is not counted on … */
 static const double stuck_s = 30;     /* … plus this */
 static const double fast_share =
@@ -23,7 +26,8 @@ static const double fast_share =
 
 struct kind {
   const struct tr_scale_kind *k;
-  double price; /* of a core for an hour */
+  double power; /* of one worker, in cores of those that the work is counted in */
+  double price; /* of such a core for an hour */
   bool able;    /* can run the tasks, if it comes up */
   bool usable;  /* and nothing speaks against launching many */
   bool stuck;   /* what is starting will perhaps never come */
@@ -37,6 +41,9 @@ struct plan {
   int fast; /* the kind that is up first; -1 = none is usable */
   double work, target;
   int32_t open, left;    /* tasks */
+  double later;          /* work of tasks that are not open */
+  double task;           /* core-seconds of an open one */
+  double next, at_hand;  /* of the one that the next free worker will get, and of all of its kind that are left */
   int32_t places;        /* free under the cap on workers */
   double money;          /* for launches of now */
   const char *money_cap; /* the cap that makes it so little */
@@ -69,10 +76,14 @@ static void count_money(struct plan *p) {
   p->money = at_least(0, p->money);
 }
 
+static bool fits(const struct tr_scale_view *v, const struct tr_scale_kind *k) {
+  return v->task_memory <= 0 || k->memory >= v->task_memory;
+}
+
 static bool can_run(const struct tr_scale_view *v, const struct tr_scale_kind *k) {
   if (k->max <= 0 || k->cores <= 0) return false;
   if (k->launcher == TR_SCALE_LAMBDA && v->tasks_long > 0 && v->tasks_long >= v->tasks_open) return false;
-  if (v->task_memory <= 0 || k->memory >= v->task_memory) return true;
+  if (fits(v, k) || (v->tasks_large > 0 && v->tasks_large < v->tasks_open)) return true;
   /* When nothing is large enough the largest has to try. */
   for (int i = 0; i < v->n_kinds && i < TR_SCALE_KINDS; i++)
     if (v->kinds[i].max > 0 && v->kinds[i].cores > 0 && v->kinds[i].memory > k->memory) return false;
@@ -86,15 +97,25 @@ static void read_view(const struct tr_scale_view *v, struct plan *p) {
   /* Tasks of which nothing is known are some work. */
   p->work = p->left > 0 ? at_least(v->core_seconds_left, 1e-3) : 0;
   p->open = v->tasks_open > 0 ? v->tasks_open : 1;
+  p->later = at_most(p->work, at_least(0, v->core_seconds_later));
+  p->task = p->next = at_least(v->task_core_seconds, (p->work - p->later) / p->open);
   for (int i = 0; i < p->n; i++) {
     const struct tr_scale_kind *k = &v->kinds[i];
     struct kind *a = &p->kinds[i];
     a->k = k;
-    a->price = k->cores > 0 ? k->usd_per_hour / k->cores : INFINITY;
+    a->power = k->pace > 0 ? k->cores / k->pace : k->cores;
+    a->price = k->cores > 0 ? k->usd_per_hour / a->power : INFINITY;
     a->stuck = k->starting > 0 && k->starting_for_s > stuck_starts * k->start_s + stuck_s;
     a->able = can_run(v, k);
     a->usable = a->able && !a->stuck && k->failing_for_s <= 0;
     p->places -= present(k);
+  }
+  int32_t busy = 0;
+  for (int i = 0; i < p->n; i++) busy += v->kinds[i].busy;
+  p->at_hand = p->work - p->later;
+  if (busy >= p->open && p->left > p->open) {
+    p->next = p->later / (p->left - p->open);
+    p->at_hand = p->later;
   }
   if (p->places < 0) p->places = 0;
   count_money(p);
@@ -135,12 +156,21 @@ static double cores_in(const struct plan *p, double t, const struct kind *by, do
     if (by && replaces(by, a)) continue;
     double n = a->k->running + (rest_of_start(a) <= t ? coming(a) : 0) + (a->k->start_s <= t ? a->launch : 0);
     *workers += n;
-    cores += n * a->k->cores;
+    cores += n * a->power;
   }
   return cores;
 }
 
-/* Core-seconds left in `t` seconds. */
+/* For how long the slower tasks of those that run now go on when no other is left to be given out. */
+static double tail(const struct plan *p) {
+  double longest = 0;
+  for (int i = 0; i < p->n; i++)
+    if (p->kinds[i].k->running || p->kinds[i].launch)
+      longest = at_least(longest, slow_task * p->task / p->kinds[i].power);
+  return longest;
+}
+
+/* Core-seconds left in `t` seconds. Work of later stages waits for the last tasks of the present ones. */
 static double left_in(const struct plan *p, double t) {
   double done = 0, workers = 0;
   for (int i = 0; i < p->n; i++) {
@@ -148,10 +178,12 @@ static double left_in(const struct plan *p, double t) {
     double starting = coming(a) * at_least(0, t - rest_of_start(a)),
            planned = a->launch * at_least(0, t - a->k->start_s);
     workers += a->k->running + coming(a) + a->launch;
-    done += a->k->cores * (a->k->running * t + starting + planned);
+    done += a->power * (a->k->running * t + starting + planned);
   }
   /* Workers without a task do nothing. */
   if (workers > p->open) done *= p->open / workers;
+  double now = p->work - p->later, waits = done / t * tail(p);
+  if (p->later > 0 && done > now) done = at_least(now, done - waits);
   return at_least(0, p->work - done);
 }
 
@@ -162,19 +194,31 @@ static double pays_after(const struct kind *a, const struct kind *b) {
 
 /* The most cores of a kind that cheaper ones leave it; all when none of them is there. */
 static double cores_allowed(const struct plan *p, const struct kind *b, double want) {
-  double most = at_most(b->k->max, p->view->max_workers) * b->k->cores, replaced = 0;
+  double most = at_most(b->k->max, p->view->max_workers) * b->power, replaced = 0;
   for (int i = 0; i < p->n; i++)
-    if (replaces(&p->kinds[i], b)) replaced += p->kinds[i].k->cores * p->kinds[i].k->running;
+    if (replaces(&p->kinds[i], b)) replaced += p->kinds[i].power * p->kinds[i].k->running;
   return replaced > 0 ? at_least(0, at_most(want, most) - replaced) : want;
+}
+
+/* Whether a worker of this kind would end a task, a slow one too, before those that are there have ended all. */
+static bool helps(const struct plan *p, const struct kind *a, double cores) {
+  return cores <= 0 || a->k->start_s + slow_task * p->next / a->power < p->at_hand / cores;
 }
 
 /* How many workers of kind a the need of now asks for, before any cap. */
 static double need_now(const struct plan *p, const struct kind *a) {
   double workers, want = p->work / p->target, have = cores_in(p, a->k->start_s + 1, NULL, &workers);
-  double need = at_most(want - have, cores_allowed(p, a, want) - a->k->cores * (a->k->running + coming(a)));
+  if (!helps(p, a, have)) return 0;
+  double need = at_most(want - have, cores_allowed(p, a, want) - a->power * (a->k->running + coming(a)));
   if (have > 0 && need < slack * have) return 0;
   int32_t open = p->open - (a->k->launcher == TR_SCALE_LAMBDA ? p->view->tasks_long : 0);
-  return at_most(ceil(need / a->k->cores), open - workers);
+  return at_most(ceil(need / a->power), open - workers);
+}
+
+/* Whether a single worker of kind a does `work` for less than kind b, its start and idle end included. */
+static bool one_pays(const struct plan *p, const struct kind *a, const struct kind *b, double work) {
+  double busy = work / a->power;
+  return busy <= p->target && (busy + a->k->start_s + a->k->idle_s) * a->power * a->price < work * b->price;
 }
 
 /* How many the need asks for that will still be there when kind a is up. */
@@ -191,9 +235,11 @@ static double need_later(const struct plan *p, const struct kind *a) {
   }
   /* What is asked for counts, however long it takes: another kind that is up sooner is no better. */
   double have = cores_in(p, INFINITY, by, &workers), want = left / span;
-  double need = at_most(want - have, cores_allowed(p, a, want) - a->k->cores * (a->k->running + coming(a)));
+  double need = at_most(want - have, cores_allowed(p, a, want) - a->power * (a->k->running + coming(a)));
   if (have > 0 && need < slack * have) return 0;
-  return at_most(floor(need / a->k->cores + 0.5), p->left - workers);
+  double n = floor(need / a->power + 0.5);
+  if (n < 1 && fast && replaces(a, fast) && one_pays(p, a, fast, left)) n = 1;
+  return at_most(n, p->left - workers);
 }
 
 /* How many of kind a may be launched now, whatever the need. */
@@ -236,7 +282,7 @@ static bool can_wait(const struct plan *p) {
     double rest = p->target - a->k->start_s, cores = p->work / rest;
     if (!a->usable || !replaces(a, fast) || rest < a->k->start_s) continue;
     double usd = (p->work + cores * (a->k->start_s + a->k->idle_s)) * a->price;
-    double workers = ceil(cores / a->k->cores) - a->k->running - coming(a);
+    double workers = ceil(cores / a->power) - a->k->running - coming(a);
     if (usd < p->work * fast->price && room_for(p, a, p->places) >= workers) return true;
   }
   return false;
@@ -251,8 +297,8 @@ static void launch_fast(struct plan *p) {
     if (!a->usable || !same_start(a, fast)) continue;
     bool enough = room_for(p, a, p->places) >= need_now(p, a);
     bool best_enough = best && room_for(p, best, p->places) >= need_now(p, best);
-    if (!best || (enough && (!best_enough || a->k->cores < best->k->cores)) ||
-        (!enough && !best_enough && a->k->cores > best->k->cores))
+    if (!best || (enough && (!best_enough || a->power < best->k->cores)) ||
+        (!enough && !best_enough && a->power > best->k->cores))
       best = a;
   }
   launch_up_to(p, best, need_now(p, best));
@@ -262,12 +308,30 @@ static void launch_fast(struct plan *p) {
   }
 }
 
+/* Tasks that need much memory, perhaps among others: workers of other kinds are of no use to them, however many there
+ * are. */
+static void launch_large(struct plan *p) {
+  const struct tr_scale_view *v = p->view;
+  struct kind *best = NULL;
+  double there = 0, tasks = v->tasks_large > 0 ? v->tasks_large : p->open;
+  if (v->task_memory <= 0) return;
+  for (int i = 0; i < p->n; i++) {
+    struct kind *a = &p->kinds[i];
+    if (!fits(v, a->k)) continue;
+    there += a->k->running + coming(a) + a->launch;
+    if (a->usable && (!best || a->k->start_s < best->k->start_s)) best = a;
+  }
+  if (!best) return;
+  double need = ceil(at_most(tasks, at_least(1, tasks * p->task / best->power / p->target)));
+  launch_up_to(p, best, need - there);
+}
+
 /* Gives places of planned launches and of running workers of dearer kinds to kind a, which wants `n`. */
 static void make_room(struct plan *p, const struct kind *a, double n) {
   double keep = fast_share * p->view->max_workers, lack = n - p->places;
   for (int i = 0; i < p->n && lack >= 1; i++) {
     struct kind *b = &p->kinds[i];
-    if (!replaces(a, b) || a->k->cores < b->k->cores) continue;
+    if (!replaces(a, b) || a->power < b->power) continue;
     int32_t back = whole(at_most(at_most(lack, b->launch), b->launch + present(b->k) - keep));
     launch(p, b, -back);
     lack -= back;
@@ -314,6 +378,25 @@ static void launch_any(struct plan *p) {
     }
 }
 
+/* Cores of running workers that are cheaper than those of kind b. */
+static double cheaper_cores(const struct plan *p, const struct kind *b) {
+  double cores = 0;
+  for (int i = 0; i < p->n; i++)
+    if (replaces(&p->kinds[i], b)) cores += p->kinds[i].power * p->kinds[i].k->running;
+  return cores;
+}
+
+/* Dear workers whose next task would only end when the cheap ones have long ended all: they would hold up everybody. */
+static void drain_slow(struct plan *p) {
+  for (int i = 0; i < p->n; i++) {
+    struct kind *b = &p->kinds[i];
+    double cores = cheaper_cores(p, b);
+    if (!b->k->running || cores <= 0 || slow_task * p->next / b->power <= p->at_hand / cores) continue;
+    b->drain = b->k->running;
+    b->launch = 0;
+  }
+}
+
 /* The dear ones go, core for core, as the cheap ones come; unless all together end the work in time. */
 static void drain_dear(struct plan *p) {
   double workers, want = p->work / p->target * (1 + slack), cores = cores_in(p, 0, NULL, &workers);
@@ -321,11 +404,33 @@ static void drain_dear(struct plan *p) {
   for (int i = 0; i < p->n; i++) {
     struct kind *b = &p->kinds[i];
     double allowed = cores_allowed(p, b, INFINITY);
-    if (allowed == INFINITY || b->k->cores <= 0) continue;
-    int32_t surplus = whole(b->k->running - ceil(cores_allowed(p, b, want) / b->k->cores));
+    if (allowed == INFINITY || b->power <= 0) continue;
+    int32_t surplus = whole(b->k->running - ceil(cores_allowed(p, b, want) / b->power));
     if (surplus > b->drain) b->drain = surplus;
     if (b->drain > 0) b->launch = 0;
   }
+}
+
+/* Those that large tasks need stay. */
+static void keep_large(struct plan *p) {
+  int32_t keep = p->view->task_memory > 0 ? p->view->tasks_large : 0;
+  for (int i = 0; i < p->n && keep > 0; i++) {
+    struct kind *a = &p->kinds[i];
+    if (!fits(p->view, a->k)) continue;
+    int32_t most = a->k->running > keep ? a->k->running - keep : 0;
+    if (a->drain > most) a->drain = most;
+    keep -= a->k->running - a->drain;
+  }
+}
+
+/* How long idle workers stay. Those that later work needs stay for as long as it would take to have them again, but no
+ * longer than that work will keep them busy, so that waiting costs no more than working. */
+static double stay(const struct plan *p, const struct kind *a) {
+  const struct tr_scale_kind *k = a->k;
+  double workers, cores = cores_in(p, 0, NULL, &workers);
+  if (k->running <= k->busy || cores <= 0) return k->idle_s;
+  double again = k->start_s + (k->burst_per_s > 0 ? k->running / k->burst_per_s : 0);
+  return k->idle_s + at_most(again, p->later / cores);
 }
 
 static void drain_all(const struct plan *p, struct tr_scale_orders *out, const char *why) {
@@ -337,6 +442,7 @@ void tr_scale_decide(const struct tr_scale_view *view, struct tr_scale_orders *o
   struct plan p;
   *out = (struct tr_scale_orders){.why = "steady"};
   read_view(view, &p);
+  for (int i = 0; i < p.n; i++) out->kinds[i].stay_s = p.kinds[i].k->idle_s;
   if (view->stop) {
     drain_all(&p, out, "stop");
     return;
@@ -350,13 +456,16 @@ void tr_scale_decide(const struct tr_scale_view *view, struct tr_scale_orders *o
     return;
   }
   p.fast = find_fast(&p);
+  launch_large(&p);
   if (p.fast >= 0 && !can_wait(&p)) launch_fast(&p);
   launch_cheap(&p);
   launch_any(&p);
   drain_dear(&p);
+  drain_slow(&p);
+  keep_large(&p);
   bool launches = false;
   for (int i = 0; i < p.n; i++) {
-    out->kinds[i] = (struct tr_scale_order){p.kinds[i].launch, p.kinds[i].drain};
+    out->kinds[i] = (struct tr_scale_order){p.kinds[i].launch, p.kinds[i].drain, stay(&p, &p.kinds[i])};
     launches |= p.kinds[i].launch > 0;
   }
   if (launches) out->why = "work";

@@ -18,8 +18,9 @@ struct tr_scale_kind {
   double cores;        /* of one worker; Lambda has fractions */
   int64_t memory;      /* bytes of one worker */
   double usd_per_hour; /* of one running worker */
+  double pace;         /* its cores take so many times as long as those that core_seconds_left is counted in; 0 = 1 */
   double start_s;      /* from the call until it asks for work */
-  double idle_s;       /* an idle worker ends by itself after so long */
+  double idle_s;       /* an idle worker ends after so long when nothing is to come */
   int32_t max;         /* of this kind at a time; 0 = cannot be started now */
   int32_t burst;       /* so many may be asked for at once … */
   double burst_per_s;  /* … and so many more per second */
@@ -32,11 +33,14 @@ struct tr_scale_kind {
 };
 
 struct tr_scale_view {
-  double core_seconds_left; /* of all accepted queries */
-  int32_t tasks_left;       /* not done */
-  int32_t tasks_open;       /* ready or leased: what workers could run now */
-  int32_t tasks_long;       /* of the open ones, those that outlast a function's time: for the other kinds */
-  int64_t task_memory;      /* the largest budget a ready task asks for; 0 = any */
+  double core_seconds_left;  /* of all accepted queries */
+  double core_seconds_later; /* of those, in tasks that cannot run before others have ended */
+  double task_core_seconds;  /* of a whole task, of those that can run now: the mean */
+  int32_t tasks_left;        /* not done */
+  int32_t tasks_open;        /* ready or leased: what workers could run now */
+  int32_t tasks_large;       /* of those: need task_memory; 0 while task_memory is not = all */
+  int32_t tasks_long;        /* of those: outlast a function's time, and are for the other kinds */
+  int64_t task_memory;       /* that a worker must have for them; 0 = any */
   double target_s;
   int32_t max_workers;                    /* of the deployment */
   double usd_this_hour, usd_per_hour_max; /* spent in the last 60 minutes; max 0 = no cap */
@@ -50,6 +54,7 @@ struct tr_scale_view {
 struct tr_scale_order {
   int32_t launch; /* so many more than running + starting */
   int32_t drain;  /* so many of the running ones, idle ones first */
+  double stay_s;  /* one that is idle for so long is to end; at least the kind's idle_s */
 };
 
 struct tr_scale_orders {

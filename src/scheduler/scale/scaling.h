@@ -4,6 +4,10 @@
  * that are left. Before any is done a row is taken to cost what rows of this deployment's tasks cost lately, or a
  * microsecond: a core that reads 100-byte rows from S3 at 75 MB/s needs 1.3. Rows of stages whose inputs are not there
  * yet are extrapolated from what their producers have written so far.
+ *
+ * Kinds of workers differ by what a core gets done: instances have less network for each. So what tasks of one stage
+ * took is kept by kind, and compared; the pace of a kind is so many times as long as a core of the reference takes,
+ * which is the kind that was measured first. Work is counted in core-seconds of the reference.
  */
 #pragma once
 #include "scheduler/scale/scale.h"
@@ -24,5 +28,15 @@ void tr_scaling_view(const struct tr_state *s, struct tr_deployment *d, const st
                      struct tr_clock at, struct tr_scale_view *view);
 /* Core-seconds that a query still needs. */
 double tr_scaling_left(struct tr_query *q);
+/* A budget is six tenths of what a worker has (base/mem.h), and only one that is a fifth larger helps: a task that
+ * failed for a budget goes to workers with twice that as memory. */
+enum { TR_MEMORY_OF_BUDGET = 2 };
+
+/* A done task, counted (1) or taken back (-1). */
+void tr_scaling_count(const struct tr_task *t, int sign);
+/* The same of one that has just been done: what is to be learned from it. */
+void tr_scaling_learn(const struct tr_task *t);
+/* Of workers of this kind, for the deployment. */
+double tr_scaling_pace(const struct tr_deployment *d, int slot);
 /* Input rows of a task, as far as they are known. */
 int64_t tr_scaling_rows_of(const struct tr_query_stage *stage, int32_t task);

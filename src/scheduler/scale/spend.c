@@ -1,6 +1,7 @@
 /* See spend.h. */
 #include "scheduler/scale/spend.h"
 #include "scheduler/scale/prices.h"
+#include "scheduler/scale/scaling.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ void tr_spend_task(struct tr_state *s, struct tr_task *t, const struct tr_worker
   }
   t->usd += usd;
   q->usd += usd;
-  q->deployment->account->used_usd += usd;
+  q->deployment->used.usd += usd;
   s->counters.usd += usd;
 }
 
@@ -126,7 +127,8 @@ static void look(struct tr_state *s, struct tr_clock at) {
     struct tr_query *q = t->stage->query;
     double running = tr_spend_flight_seconds(t, at);
     q->usd_flight += running * tr_spend_rate(t->worker);
-    q->flight_core_seconds += running * (t->worker ? t->worker->cores : 1);
+    if (t->worker)
+      q->flight_core_seconds += running * t->worker->cores / tr_scaling_pace(q->deployment, t->worker->slot);
   }
   i = 0;
   for (struct tr_deployment *d; (d = tr_name_map_next(&s->deployments, &i));)

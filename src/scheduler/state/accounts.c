@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { MAX_ACCOUNTS = 10000, MAX_KEYS = 1000, MAX_DEPLOYMENTS = 1000 };
 
@@ -101,6 +102,7 @@ bool tr_deployment_add(struct tr_state *s, struct tr_account *account, const cha
   }
   snprintf(d->name, sizeof d->name, "%s", name);
   d->account = account;
+  d->reference = -1;
   d->created = at.wall;
   if (!keep_deployment(s, d)) return no_memory(s, fault);
   tr_journal_write(s->journal, TR_JOURNAL_ADD_DEPLOYMENT, "ttttit", d->id, account->id, d->name, d->hash, d->created,
@@ -139,9 +141,23 @@ bool tr_deployment_set_aws(struct tr_state *s, struct tr_deployment *d, struct t
   return good || no_memory(s, fault);
 }
 
-bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_fault *fault) {
+void tr_deployment_write_usage(struct tr_state *s, struct tr_deployment *d, struct tr_clock at) {
+  const struct tr_usage *u = &d->used;
+  char day[16];
+  time_t seconds = (time_t)(at.wall / 1000);
+  struct tm utc;
+  if (!u->queries && !u->tasks && u->usd <= 0) return;
+  gmtime_r(&seconds, &utc);
+  strftime(day, sizeof day, "%Y-%m-%d", &utc);
+  tr_journal_write(s->journal, TR_JOURNAL_PUT_USAGE, "tttiidiid", d->account->id, d->id, day, u->queries, u->tasks,
+                   u->seconds, u->rows, u->bytes, u->usd);
+  d->used = (struct tr_usage){0};
+}
+
+bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_clock at, struct tr_fault *fault) {
   if (d->first)
     return tr_fault_set(fault, 409, "busy", "deployment %s has running queries; cancel them first", d->name);
+  tr_deployment_write_usage(s, d, at);
   tr_auth_remove(s->auth, d->hash);
   tr_auth_remove_roles(s->auth, d->id);
   tr_name_map_remove(&s->deployments, d->id);
@@ -192,6 +208,7 @@ static bool load_key(struct tr_state *s, struct tr_journal_row *row) {
 static bool load_deployment(struct tr_state *s, struct tr_journal_row *row) {
   struct tr_deployment *d = calloc(1, sizeof *d);
   if (!d) return false;
+  d->reference = -1;
   text_of(row, 0, d->id, sizeof d->id);
   text_of(row, 2, d->name, sizeof d->name);
   text_of(row, 3, d->hash, sizeof d->hash);

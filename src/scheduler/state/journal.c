@@ -5,6 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* By account and deployment; '' is for what was used when only accounts were told apart. */
+#define USAGE_TABLE                                                                                                    \
+  "CREATE TABLE IF NOT EXISTS usage(account TEXT NOT NULL, deployment TEXT NOT NULL, day TEXT NOT NULL,"               \
+  " queries INTEGER NOT NULL, tasks INTEGER NOT NULL, seconds REAL NOT NULL, rows INTEGER NOT NULL,"                   \
+  " bytes INTEGER NOT NULL, usd REAL NOT NULL DEFAULT 0, PRIMARY KEY(account, deployment, day)) WITHOUT ROWID;"
+
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS accounts(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL)"
@@ -31,9 +37,7 @@ static const char schema[] =
     " done INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL, rows INTEGER NOT NULL,"
     " bytes INTEGER NOT NULL, seconds REAL NOT NULL, segments BLOB, core_seconds REAL NOT NULL DEFAULT 0,"
     " usd REAL NOT NULL DEFAULT 0, PRIMARY KEY(query, stage, task)) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS usage(account TEXT NOT NULL, day TEXT NOT NULL, queries INTEGER NOT NULL,"
-    " tasks INTEGER NOT NULL, seconds REAL NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,"
-    " usd REAL NOT NULL DEFAULT 0, PRIMARY KEY(account, day)) WITHOUT ROWID;"
+    USAGE_TABLE
     "CREATE TABLE IF NOT EXISTS spend(deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,"
     " minute INTEGER NOT NULL, usd REAL NOT NULL, PRIMARY KEY(deployment, minute)) WITHOUT ROWID;";
 
@@ -45,6 +49,10 @@ static const char *const migrations[] = {
           "ALTER TABLE tasks ADD COLUMN core_seconds REAL NOT NULL DEFAULT 0;"
           "ALTER TABLE tasks ADD COLUMN usd REAL NOT NULL DEFAULT 0;"
           "ALTER TABLE usage ADD COLUMN usd REAL NOT NULL DEFAULT 0;",
+    /* What was used before is the account's, and no deployment's. */
+    [2] = "ALTER TABLE usage RENAME TO usage_of_accounts;" USAGE_TABLE
+          "INSERT INTO usage SELECT account, '', day, queries, tasks, seconds, rows, bytes, usd FROM usage_of_accounts;"
+          "DROP TABLE usage_of_accounts;",
 };
 enum { SCHEMA_VERSION = sizeof migrations / sizeof *migrations };
 
@@ -75,8 +83,8 @@ static const char *const sql[TR_JOURNAL_N_STATEMENTS] = {
         " attempt=excluded.attempt, failures=excluded.failures, rows=excluded.rows, bytes=excluded.bytes,"
         " seconds=excluded.seconds, segments=excluded.segments, core_seconds=excluded.core_seconds, usd=excluded.usd",
     [TR_JOURNAL_PUT_USAGE] =
-        "INSERT INTO usage(account, day, queries, tasks, seconds, rows, bytes, usd) VALUES(?,?,?,?,?,?,?,?)"
-        " ON CONFLICT(account, day) DO UPDATE SET queries=queries+excluded.queries, tasks=tasks+excluded.tasks,"
+        "INSERT INTO usage(account, deployment, day, queries, tasks, seconds, rows, bytes, usd)"
+        " VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT(account, deployment, day) DO UPDATE SET queries=queries+excluded.queries, tasks=tasks+excluded.tasks,"
         " seconds=seconds+excluded.seconds, rows=rows+excluded.rows, bytes=bytes+excluded.bytes,"
         " usd=usd+excluded.usd",
     [TR_JOURNAL_PUT_SPEND] = "INSERT INTO spend(deployment, minute, usd) VALUES(?,?,?)"
@@ -103,8 +111,9 @@ static const char *const sql[TR_JOURNAL_N_STATEMENTS] = {
     [TR_JOURNAL_LIST] = "SELECT id, deployment, state, created, started, finished, usd FROM queries WHERE account=?"
                         " ORDER BY created DESC, id LIMIT ?",
     [TR_JOURNAL_SEGMENTS] = "SELECT segments FROM tasks WHERE query=? AND stage=? AND task=?",
-    [TR_JOURNAL_USAGE] = "SELECT day, queries, tasks, seconds, rows, bytes, usd FROM usage WHERE account=? AND day>=?"
-                         " ORDER BY day DESC LIMIT 366",
+    [TR_JOURNAL_USAGE] =
+        "SELECT day, sum(queries), sum(tasks), sum(seconds), sum(rows), sum(bytes), sum(usd) FROM usage"
+        " WHERE account=?1 AND day>=?2 AND ?3 IN ('', deployment) GROUP BY day ORDER BY day DESC LIMIT 366",
     [TR_JOURNAL_SPEND] = "SELECT deployment, minute, usd FROM spend WHERE minute > ? ORDER BY minute",
 };
 

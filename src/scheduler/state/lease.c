@@ -2,14 +2,16 @@
  * new and renewed ones go is sorted by their ends. */
 #include "base/hash.h"
 #include "base/json_text.h"
-#include "scheduler/scale/prices.h"
+#include "scheduler/scale/scaling.h"
 #include "scheduler/scale/spend.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CUTS = 2 }; /* a task that so often ran until its function's time was over is for others */
+enum { CUTS = 2, TEXT = 400 }; /* cuts: a task that so often ran until its function's time was over is for others */
+
+static bool is_function(const struct tr_worker *w) { return strncmp(w->kind, "lambda", 6) == 0; }
 
 static void unlink_leased(struct tr_state *s, struct tr_task *t) {
   if (t->prev) t->prev->next = t->next;
@@ -34,24 +36,37 @@ static void unlink_backoff(struct tr_state *s, struct tr_task *t) {
   t->next = NULL;
 }
 
+static void unlink_large(struct tr_task *t) {
+  struct tr_deployment *d = t->stage->query->deployment;
+  if (t->prev) t->prev->next = t->next;
+  else d->large = t->next;
+  if (t->next) t->next->prev = t->prev;
+  t->next = t->prev = NULL;
+  d->n_large--;
+}
+
+static void link_large(struct tr_task *t) {
+  struct tr_deployment *d = t->stage->query->deployment;
+  t->prev = NULL;
+  t->next = d->large;
+  if (t->next) t->next->prev = t;
+  d->large = t;
+  d->n_large++;
+}
+
 static void queue_retry(struct tr_query_stage *stage, struct tr_task *t) {
-  struct tr_task_queue *queue = t->outlasts ? &stage->retry_long : &stage->retry;
   if (t->queued || t - stage->tasks >= stage->fresh) return;
   t->queued = true;
   t->retry = NULL;
-  if (queue->last) queue->last->retry = t;
-  else queue->first = t;
-  queue->last = t;
+  if (stage->retry_last) stage->retry_last->retry = t;
+  else stage->retry_first = t;
+  stage->retry_last = t;
 }
 
-static void count_ready(struct tr_query_stage *stage, const struct tr_task *t, int step) {
-  int more = t->outlasts ? step : 0;
+static void count_ready(struct tr_query_stage *stage, int step) {
   stage->n_ready += step;
-  stage->n_long += more;
   stage->query->n_ready += step;
-  stage->query->n_long += more;
   stage->query->deployment->n_ready += step;
-  stage->query->deployment->n_long += more;
 }
 
 static void count_leased(struct tr_query_stage *stage, int step) {
@@ -62,8 +77,10 @@ static void count_leased(struct tr_query_stage *stage, int step) {
 
 void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state) {
   struct tr_query_stage *stage = t->stage;
-  if (t->state == TR_TASK_READY) count_ready(stage, t, -1);
+  if (t->state == TR_TASK_READY) count_ready(stage, -1);
   if (t->state == TR_TASK_BACKOFF) unlink_backoff(s, t);
+  if (t->state == TR_TASK_LARGE) unlink_large(t);
+  if (state == TR_TASK_READY && (t->memory || t->outlasts)) state = TR_TASK_LARGE;
   if (t->state == TR_TASK_LEASED) {
     unlink_leased(s, t);
     count_leased(stage, -1);
@@ -72,8 +89,12 @@ void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state
   }
   t->state = (uint8_t)state;
   if (state == TR_TASK_READY) {
-    count_ready(stage, t, 1);
+    count_ready(stage, 1);
     queue_retry(stage, t);
+  }
+  if (state == TR_TASK_LARGE) {
+    t->until = 0; /* to be looked at with the next tick */
+    link_large(t);
   }
   if (state == TR_TASK_LEASED) {
     append_leased(s, t);
@@ -85,20 +106,13 @@ void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state
   }
 }
 
-static struct tr_task *pop_queue(struct tr_task_queue *queue) {
-  for (struct tr_task *t; (t = queue->first);) {
-    queue->first = t->retry;
-    if (!t->retry) queue->last = NULL;
+static struct tr_task *pop_ready(struct tr_query_stage *stage) {
+  for (struct tr_task *t; (t = stage->retry_first);) {
+    stage->retry_first = t->retry;
+    if (!t->retry) stage->retry_last = NULL;
     t->queued = false;
     if (t->state == TR_TASK_READY) return t;
   }
-  return NULL;
-}
-
-static struct tr_task *pop_ready(struct tr_query_stage *stage, bool function) {
-  struct tr_task *again = function ? NULL : pop_queue(&stage->retry_long);
-  if (!again) again = pop_queue(&stage->retry);
-  if (again) return again;
   while (stage->fresh < stage->spec->n_tasks) {
     struct tr_task *t = &stage->tasks[stage->fresh++];
     if (t->state == TR_TASK_READY) return t;
@@ -106,23 +120,33 @@ static struct tr_task *pop_ready(struct tr_query_stage *stage, bool function) {
   return NULL;
 }
 
-static bool is_function(const struct tr_worker *w) { return strncmp(w->kind, "lambda", 6) == 0; }
-
-int64_t tr_lease_ready(const struct tr_worker *w) {
-  return w->deployment->n_ready - (is_function(w) ? w->deployment->n_long : 0);
-}
-
 /* Queries take turns, so that a small one does not wait for the end of a large one. */
-static struct tr_task *next_task(struct tr_deployment *d, const struct tr_worker *w) {
-  bool function = is_function(w);
-  if (tr_lease_ready(w) <= 0) return NULL;
+static struct tr_task *next_task(struct tr_deployment *d) {
+  if (!d->n_ready) return NULL;
   struct tr_query *q = d->turn ? d->turn : d->first;
-  while (q->n_ready - (function ? q->n_long : 0) <= 0) q = q->next ? q->next : d->first;
+  while (!q->n_ready) q = q->next ? q->next : d->first;
   d->turn = q->next;
   for (int i = 0; i < q->spec.n_stages; i++)
-    if (q->stages[i].n_ready - (function ? q->stages[i].n_long : 0) > 0) return pop_ready(&q->stages[i], function);
+    if (q->stages[i].n_ready) return pop_ready(&q->stages[i]);
   return NULL;
 }
+
+/* Whether a budget is enough larger than one that a task has failed for. Of workers of a kind, which may have a little
+ * more or less, none is. */
+static bool is_larger(int64_t budget, int64_t failed) { return budget >= failed + failed / 5; }
+
+/* Whether the worker is one for tasks that have failed for so much memory, or for want of time. */
+static bool may_have(const struct tr_worker *w, int64_t memory, bool outlasts) {
+  return (!memory || is_larger(w->memory, memory)) && !(outlasts && is_function(w));
+}
+
+static struct tr_task *large_for(const struct tr_worker *w) {
+  for (struct tr_task *t = w->deployment->large; t; t = t->next)
+    if (may_have(w, t->memory, t->outlasts)) return t;
+  return NULL;
+}
+
+bool tr_lease_ready(const struct tr_worker *w) { return w->deployment->n_ready || large_for(w); }
 
 /* What the task will read of an input, at most: which task of its branch it is, where a CONCAT has branches, the worker
  * knows. Who made it, it finds in the bucket: the commits say. */
@@ -207,17 +231,19 @@ static void take_lease(struct tr_state *s, struct tr_task *t, struct tr_worker *
   t->attempt = attempt;
   t->worker = w;
   w->n_leases++;
-  w->used = at.now;
   start(s, t->stage->query, at);
 }
 
 int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, struct tr_clock at, struct tr_text *out) {
   struct tr_deployment *d = w->deployment;
   /* A fair share: what is ready is spread over all who work here, before anybody stores tasks up. */
-  int64_t workers = d->workers.n ? (int64_t)d->workers.n : 1, fair = (tr_lease_ready(w) + workers - 1) / workers;
+  int64_t workers = d->workers.n ? (int64_t)d->workers.n : 1, fair = (d->n_ready + workers - 1) / workers;
   int32_t given = 0;
   if (w->drain) return 0;
-  for (struct tr_task *t; given < want && given < fair && (t = next_task(d, w)); given++) {
+  /* Few can run the large ones, so these come first. */
+  for (struct tr_task *t; given < want; given++) {
+    t = large_for(w);
+    if (!t && (given >= fair || !(t = next_task(d)))) break;
     take_lease(s, t, w, (t->attempt > s->epoch_base ? t->attempt : s->epoch_base) + 1, at);
     if (given) tr_text_add_char(out, ',');
     print_task(t, w, out);
@@ -329,6 +355,82 @@ static void failed(struct tr_state *s, struct tr_task *t, bool give_up, const st
   put_back(s, t, s->options.backoff_ms << (2 * (t->failures - 1)), at);
 }
 
+/* Whether there is a worker, or may be one, that has enough more memory than the task has failed for, and time. */
+static bool larger_exists(const struct tr_deployment *d, int64_t memory, bool outlasts) {
+  const struct tr_aws_record *r = d->aws;
+  size_t at = 0;
+  for (const struct tr_worker *w; (w = tr_name_map_next(&d->workers, &at));)
+    if (!w->drain && may_have(w, memory, outlasts)) return true;
+  if (!r || !r->limits.workers) return false;
+  int64_t most = r->ecs.cluster ? r->ecs.memory_mb : 0;
+  if (r->ec2.group && r->ec2.memory_mb > most) most = r->ec2.memory_mb;
+  for (int i = 0; i < r->n_functions && !outlasts; i++)
+    if (r->functions[i].memory_mb > most) most = r->functions[i].memory_mb;
+  return most && most << 20 >= memory * TR_MEMORY_OF_BUDGET;
+}
+
+static void say_too_large(const struct tr_task *t, int64_t memory, char text[TEXT]) {
+  const struct tr_query_stage *stage = t->stage;
+  snprintf(
+      text, TEXT,
+      "task %d of stage %d (%s) does not fit into a memory budget of %lld bytes, and this deployment has no workers "
+      "with a larger one: give it larger functions, tasks or instances (elsewhere TERALITY_MEMORY_BUDGET), or cut "
+      "the data into more files or row groups",
+      (int)(t - stage->tasks), stage->no, stage->spec->role, (long long)memory);
+}
+
+/* The budget was too small: workers with more memory get the task, if there are any. True when that is settled. */
+static bool ask_for_memory(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
+  int64_t memory = r->by ? r->by->memory : 0;
+  if (!r->retry || strcmp(r->class, "MemoryError") != 0 || memory <= 0) return false;
+  if (memory < t->memory || !larger_exists(t->stage->query->deployment, memory, t->outlasts)) return false;
+  t->memory = memory;
+  t->same = 0; /* with another budget it is another attempt */
+  failed(s, t, false, &(struct tr_query_error){r->class, r->sealed, NULL, 0, 0}, at);
+  return true;
+}
+
+static void fail_too_long(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
+  const struct tr_query_stage *stage = t->stage;
+  char text[TEXT];
+  snprintf(text, sizeof text,
+           "task %d of stage %d (%s) ran in %d functions until their time was over, and this deployment has no other "
+           "workers: cut the data into smaller pieces (target_rows), or give it tasks (ECS) or instances (EC2)",
+           (int)(t - stage->tasks), stage->no, stage->spec->role, t->cut);
+  struct tr_query_error error = {"TaskTooLong", NULL, text, stage->no, (int32_t)(t - stage->tasks)};
+  tr_query_fail(s, stage->query, &error, at);
+}
+
+/* It ran until its function's time was over. That may be because it began late, but not again and again: then it waits
+ * for a worker that has time, and when there will be none the query fails, rather than begin anew for ever. */
+static void out_of_time(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
+  t->cut++;
+  s->counters.tasks_cut++;
+  if (t->cut >= CUTS && larger_exists(t->stage->query->deployment, t->memory, true)) t->outlasts = true;
+  if (t->outlasts || t->cut < s->options.max_attempts) put_back(s, t, 0, at);
+  else fail_too_long(s, t, at);
+}
+
+/* Who could have run the large ones may be gone, for good. */
+void tr_lease_look_at_large(struct tr_state *s, struct tr_deployment *d, struct tr_clock at) {
+  char text[TEXT];
+  for (struct tr_task *t = d->large; t; t = t->next) {
+    if (t->until && t->until > at.now) continue;
+    if (!t->until || larger_exists(d, t->memory, t->outlasts)) {
+      t->until = at.now + s->options.worker_ms;
+      continue;
+    }
+    if (t->outlasts) {
+      fail_too_long(s, t, at);
+      return;
+    }
+    say_too_large(t, t->memory, text);
+    struct tr_query_error error = {"MemoryError", NULL, text, t->stage->no, (int32_t)(t - t->stage->tasks)};
+    tr_query_fail(s, t->stage->query, &error, at);
+    return; /* the list is another one now */
+  }
+}
+
 /* Equal errors have equal class and equal id of the sealed text (before its dot); the rest of a seal is random. */
 static uint64_t error_print(const struct tr_report *r) {
   size_t n = r->sealed ? strcspn(r->sealed, ".") : 0;
@@ -356,42 +458,11 @@ static void lose_input(struct tr_state *s, const struct tr_report *r, struct tr_
   put_back(s, t, 0, at);
 }
 
-/* Whether anybody else than functions works for the deployment, or could be started. */
-static bool has_others(const struct tr_deployment *d) {
-  const struct tr_aws_record *r = d->aws;
-  size_t i = 0;
-  if (r && (r->ecs.cluster || r->ec2.group)) return true;
-  for (const struct tr_worker *w; (w = tr_name_map_next(&d->workers, &i));)
-    if (!is_function(w) && !w->drain) return true;
-  return false;
-}
-
-/* It ran until its function's time was over. That may be because it began late, but not again and again: it then waits
- * for a worker that has time, and when there will be none the query fails, rather than begin anew for ever. */
-static void out_of_time(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
-  char text[300];
-  t->cut++;
-  s->counters.tasks_cut++;
-  if (t->cut >= CUTS && has_others(t->stage->query->deployment)) {
-    if (t->state == TR_TASK_READY) tr_task_set(s, t, TR_TASK_WAITING); /* taken out of the counts as what it was */
-    t->outlasts = true;
-  } else if (t->cut >= s->options.max_attempts) {
-    snprintf(text, sizeof text,
-             "the task ran in %d functions until their time was over, in the last one for %.0f s: it needs smaller "
-             "pieces (target_rows), or a deployment that has tasks (ECS) or instances (EC2) too",
-             t->cut, r->seconds);
-    struct tr_query_error error = {"TaskTooLong", NULL, text, t->stage->no, (int32_t)(t - t->stage->tasks)};
-    tr_query_fail(s, t->stage->query, &error, at);
-    return;
-  }
-  put_back(s, t, 0, at);
-}
-
 static void apply_failure(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
   if (!is_current(t, r->attempt)) return;
   if (t->state != TR_TASK_LEASED) t->attempt = r->attempt;
   if (r->returned) {
-    if (r->seconds > 0) out_of_time(s, r, t, at);
+    if (r->seconds > 0) out_of_time(s, t, at);
     else put_back(s, t, 0, at);
     return;
   }
@@ -399,10 +470,16 @@ static void apply_failure(struct tr_state *s, const struct tr_report *r, struct 
     lose_input(s, r, t, at);
     return;
   }
+  if (ask_for_memory(s, r, t, at)) return;
+  char text[TEXT];
   uint64_t print = error_print(r);
   t->same = t->error == print ? t->same + 1 : 1;
   t->error = print;
   struct tr_query_error error = {r->class, r->sealed, r->text, 0, 0};
+  if (strcmp(r->class, "MemoryError") == 0 && r->by) {
+    say_too_large(t, r->by->memory, text);
+    error.text = text;
+  }
   failed(s, t, !r->retry || t->same >= s->options.max_same, &error, at);
 }
 
@@ -426,6 +503,7 @@ void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_cl
                                           .rows = r->rows,
                                           .seconds = r->seconds,
                                           .core_seconds = r->seconds * (r->by ? r->by->cores : 1),
+                                          .slot = r->by ? r->by->slot : 0,
                                           .segments = r->segments},
                  at);
 }
@@ -502,7 +580,7 @@ struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, co
       return NULL;
     }
     w->deployment = d;
-    w->since = w->used = at.now;
+    w->since = at.now;
   }
   /* Functions that were thawed go on under their name, for another call. */
   if (instance && strcmp(w->instance, instance) != 0) {
@@ -510,6 +588,7 @@ struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, co
     w->counted = false;
   }
   snprintf(w->kind, sizeof w->kind, "%s", kind);
+  w->slot = tr_price_slot(kind);
   w->cores = cores;
   w->memory = memory;
   price(w);

@@ -57,8 +57,7 @@ void tr_query_free(struct tr_state *s, struct tr_query *q) {
     struct tr_query_stage *stage = &q->stages[i];
     for (int t = 0; stage->tasks && t < stage->spec->n_tasks; t++) {
       struct tr_task *task = &stage->tasks[t];
-      if (task->state == TR_TASK_LEASED || task->state == TR_TASK_BACKOFF || task->state == TR_TASK_READY)
-        tr_task_set(s, task, TR_TASK_WAITING);
+      if (task->state != TR_TASK_WAITING && task->state != TR_TASK_DONE) tr_task_set(s, task, TR_TASK_WAITING);
     }
     if (stage->spec) d->n_left -= stage->spec->n_tasks - stage->n_done;
   }
@@ -105,7 +104,7 @@ bool tr_query_add(struct tr_state *s, struct tr_deployment *d, const char *plan,
                      plan, text.data);
     for (int i = 0; i < q->spec.n_stages; i++)
       if (q->stages[i].waiting == 0) tr_query_stage_open(s, &q->stages[i]);
-    d->account->used_queries++;
+    d->used.queries++;
     s->counters.queries_accepted++;
     *out = q;
   }
@@ -213,7 +212,8 @@ void tr_query_stage_open(struct tr_state *s, struct tr_query_stage *stage) {
 
 void tr_query_stage_shut(struct tr_state *s, struct tr_query_stage *stage) {
   for (int t = 0; t < stage->spec->n_tasks; t++)
-    if (stage->tasks[t].state == TR_TASK_READY) tr_task_set(s, &stage->tasks[t], TR_TASK_WAITING);
+    if (stage->tasks[t].state == TR_TASK_READY || stage->tasks[t].state == TR_TASK_LARGE)
+      tr_task_set(s, &stage->tasks[t], TR_TASK_WAITING);
 }
 
 /* Calls for each input of a later stage that reads this one. */
@@ -256,20 +256,14 @@ static void count_done(struct tr_task *t, double seconds, int sign) {
   stage->rows += sign * t->rows;
   stage->bytes += sign * t->bytes;
   stage->seconds += sign * seconds;
-  stage->core_seconds += sign * t->core_seconds;
   stage->query->deployment->n_left -= sign;
 }
 
 /* Later tasks are taken to cost what the last ones did. */
 static void learn(struct tr_task *t, double seconds) {
-  struct tr_query_stage *stage = t->stage;
-  struct tr_deployment *d = stage->query->deployment;
-  int64_t rows = tr_scaling_rows_of(stage, (int32_t)(t - stage->tasks));
-  stage->rows_read += rows;
+  struct tr_deployment *d = t->stage->query->deployment;
   d->task_seconds = d->task_seconds > 0 ? 0.95 * d->task_seconds + 0.05 * seconds : seconds;
-  if (rows <= 0) return;
-  double row = t->core_seconds / (double)rows;
-  d->row_seconds = d->row_seconds > 0 ? 0.95 * d->row_seconds + 0.05 * row : row;
+  tr_scaling_learn(t);
 }
 
 void tr_task_done(struct tr_state *s, struct tr_task *t, const struct tr_task_result *result, struct tr_clock at) {
@@ -292,6 +286,7 @@ void tr_task_done(struct tr_state *s, struct tr_task *t, const struct tr_task_re
   t->lost_attempt = 0;
   t->rows = result->rows;
   t->core_seconds = result->core_seconds;
+  t->slot = (uint8_t)result->slot;
   t->bytes = 0;
   for (int i = 0; i < segments->n; i++) t->bytes += segments->bytes[i];
   put_task(s, t, result->seconds, blob, 2 * half);
@@ -299,10 +294,10 @@ void tr_task_done(struct tr_state *s, struct tr_task *t, const struct tr_task_re
   count_done(t, result->seconds, 1);
   count_segments(stage, segments, 1);
   learn(t, result->seconds);
-  d->account->used_tasks++;
-  d->account->used_rows += result->rows;
-  d->account->used_bytes += t->bytes;
-  d->account->used_seconds += result->seconds;
+  d->used.tasks++;
+  d->used.rows += result->rows;
+  d->used.bytes += t->bytes;
+  d->used.seconds += result->seconds;
   s->counters.tasks_done++;
   tr_query_touch(q);
   if (stage->n_done < stage->spec->n_tasks) return;
@@ -329,7 +324,7 @@ void tr_task_lost(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
     tr_journal_end(row);
   }
   count_done(t, 0, -1);
-  stage->rows_read -= tr_scaling_rows_of(stage, (int32_t)(t - stage->tasks));
+  tr_scaling_count(t, -1);
   t->lost_attempt = t->attempt;
   tr_task_set(s, t, stage->waiting || stage->held ? TR_TASK_WAITING : TR_TASK_READY);
   put_task(s, t, 0, NULL, 0);
@@ -388,7 +383,7 @@ static void resume(struct tr_state *s, struct tr_query *q) {
     struct tr_query_stage *stage = &q->stages[i];
     q->version += stage->n_done;
     for (int32_t t = 0; t < stage->spec->n_tasks; t++)
-      if (stage->tasks[t].state == TR_TASK_DONE) stage->rows_read += tr_scaling_rows_of(stage, t);
+      if (stage->tasks[t].state == TR_TASK_DONE) tr_scaling_count(&stage->tasks[t], 1);
     if (stage->n_done < stage->spec->n_tasks) continue;
     q->stages_left--;
     tell_consumers(s, stage, -1);

@@ -10,7 +10,6 @@ const struct tr_state_options tr_state_options_default = {.lease_ms = 15000,
                                                           .grace_ms = 6000,
                                                           .worker_ms = 60000,
                                                           .lambda_ms = 10000,
-                                                          .idle_ms = 60000,
                                                           .keep_ms = 30ll * 24 * 3600 * 1000,
                                                           .backoff_ms = 250,
                                                           .target_ms = 30000,
@@ -126,19 +125,8 @@ enum tr_status tr_state_reload(struct tr_state *s, struct tr_clock at, struct tr
 }
 
 static void write_usage(struct tr_state *s, struct tr_clock at) {
-  char day[16];
-  time_t seconds = (time_t)(at.wall / 1000);
-  struct tm utc;
-  gmtime_r(&seconds, &utc);
-  strftime(day, sizeof day, "%Y-%m-%d", &utc);
   size_t i = 0;
-  for (struct tr_account *a; (a = tr_name_map_next(&s->accounts, &i));) {
-    if (!a->used_queries && !a->used_tasks && a->used_usd <= 0) continue;
-    tr_journal_write(s->journal, TR_JOURNAL_PUT_USAGE, "ttiidiid", a->id, day, a->used_queries, a->used_tasks,
-                     a->used_seconds, a->used_rows, a->used_bytes, a->used_usd);
-    a->used_queries = a->used_tasks = a->used_rows = a->used_bytes = 0;
-    a->used_seconds = a->used_usd = 0;
-  }
+  for (struct tr_deployment *d; (d = tr_name_map_next(&s->deployments, &i));) tr_deployment_write_usage(s, d, at);
 }
 
 enum tr_status tr_state_commit(struct tr_state *s, struct tr_clock at, struct tr_error *err) {
@@ -163,6 +151,7 @@ static void sweep(struct tr_state *s, struct tr_clock at) {
         tr_worker_gone(s, w);
         k = 0;
       }
+    tr_lease_look_at_large(s, d, at);
   }
   s->swept = at.now;
   tr_journal_write(s->journal, TR_JOURNAL_FORGET, "i", at.wall - s->options.keep_ms);

@@ -18,6 +18,7 @@
 #include "scheduler/auth/auth.h"
 #include "scheduler/auth/identity.h"
 #include "scheduler/aws_record.h"
+#include "scheduler/scale/prices.h"
 #include "scheduler/state/journal.h"
 #include "scheduler/state/name_map.h"
 #include "scheduler/state/spec.h"
@@ -32,7 +33,6 @@ struct tr_state_options {
   int64_t worker_ms;    /* a worker that is silent for so long is gone; 60,000 */
   int64_t lambda_ms;    /* the same of a function's worker, which may be frozen at any time, and of one
                            that was told to end; 10,000 */
-  int64_t idle_ms;      /* an instance whose worker had nothing to do for so long is ended; 60,000 */
   int64_t keep_ms;      /* queries that have ended are kept for so long; 30 days */
   int64_t backoff_ms;   /* before a second attempt; then 4 times, then 16 times as long. 250 */
   int64_t target_ms;    /* capacity asks for as many workers as end the work at hand in this time; 30,000 */
@@ -47,9 +47,6 @@ struct tr_account {
   char id[TR_ID_BYTES], name[65];
   int64_t created;
   int32_t running;
-  /* Used since the last commit. */
-  int64_t used_queries, used_tasks, used_rows, used_bytes;
-  double used_seconds, used_usd;
 };
 
 struct tr_key {
@@ -66,6 +63,12 @@ struct tr_spend {
   double minutes[TR_SPEND_MINUTES]; /* minute % TR_SPEND_MINUTES */
 };
 
+/* What was used since the last commit. */
+struct tr_usage {
+  int64_t queries, tasks, rows, bytes;
+  double seconds, usd;
+};
+
 struct tr_deployment {
   char id[TR_ID_BYTES], hash[TR_HASH_BYTES], name[65], full_name[TR_ID_BYTES + 66];
   struct tr_account *account;
@@ -73,56 +76,65 @@ struct tr_deployment {
   struct tr_query *first, *last; /* its running queries in the order of acceptance */
   struct tr_query *turn;         /* where the next lease looks first */
   struct tr_name_map workers;
-  int64_t n_ready, n_leased;              /* tasks */
-  int64_t n_long;                         /* of the ready ones, those that outlast functions */
+  int64_t n_ready, n_leased, n_large;     /* tasks */
+  struct tr_task *large;                  /* those that are LARGE */
   int64_t n_left;                         /* tasks of its queries that are not done */
   double task_seconds;                    /* moving mean; 0 = none seen */
   char external_id[TR_EXTERNAL_ID_BYTES]; /* what the scheduler shows when it takes the role on AWS */
   struct tr_aws_record *aws;              /* NULL = not on AWS */
   int64_t aws_version;                    /* changes with `aws`; unique in the process */
-  double row_seconds;                     /* the same of core-seconds per input row */
+  double row_seconds;                     /* the same of core-seconds per input row, of the reference */
+  double pace[TR_PRICE_SLOTS];            /* of each kind, measured: scaling.h. 0 = not yet */
+  int8_t reference;                       /* the kind that others are measured by; -1 = none yet */
   struct tr_spend spend;
+  struct tr_usage used;
   double usd_per_query; /* the most that a query may cost; 0 = no cap */
   bool spot;            /* its instances are asked for at spot prices */
 };
 
-enum tr_task_state { TR_TASK_WAITING, TR_TASK_READY, TR_TASK_BACKOFF, TR_TASK_LEASED, TR_TASK_DONE };
+/* LARGE: ready, for workers with more memory than it has failed for, or with more time than functions have. */
+enum tr_task_state { TR_TASK_WAITING, TR_TASK_READY, TR_TASK_LARGE, TR_TASK_BACKOFF, TR_TASK_LEASED, TR_TASK_DONE };
 
 struct tr_task {
   struct tr_query_stage *stage;
-  struct tr_task *next, *prev; /* among the leased, or among those in backoff */
+  struct tr_task *next, *prev; /* among the leased, among those in backoff, or among the large of the deployment */
   struct tr_task *retry;       /* queue of its stage */
   struct tr_worker *worker;    /* that holds the lease */
-  int64_t until;               /* end of the lease or of the backoff */
+  int64_t until;               /* end of the lease or of the backoff; of a large one: when to look for workers again */
   int64_t since;               /* when the lease was given */
   int64_t attempt;             /* the last one given out; of a done task: the one that won */
   int64_t lost_attempt;        /* its object is gone: the next attempt replaces it; 0 = none */
   int64_t rows, bytes;
   double core_seconds; /* of a done task */
   double usd;          /* of all its attempts */
+  int64_t memory;      /* the budget of a worker that it has failed for, the largest; 0 = of none */
   uint64_t error;      /* what the last failure looked like */
   uint8_t state, failures, same;
+  uint8_t slot;  /* the kind of worker that did it (prices.h); 0 after a restart */
   uint8_t cut;   /* so often it ran until its function's time was over */
-  bool outlasts; /* no function gets it any more */
-  bool queued;   /* in a retry queue, perhaps in vain */
+  bool outlasts; /* so no function gets it any more */
+  bool queued;   /* in the retry queue, perhaps in vain */
 };
 
-struct tr_task_queue {
-  struct tr_task *first, *last;
+/* What done tasks of a stage took on one kind of worker. */
+struct tr_measure {
+  double core_seconds;
+  int64_t rows; /* that they read */
 };
 
 struct tr_query_stage {
   struct tr_query *query;
   const struct tr_spec_stage *spec;
   struct tr_task *tasks;
-  int32_t no, n_done, n_ready, n_leased, n_long;
+  int32_t no, n_done, n_ready, n_leased;
   int32_t waiting; /* inputs that are not complete */
   int32_t fresh;   /* tasks from here on were not given out since the stage became ready */
   bool held;       /* was ready before a restart: wait for its workers */
-  struct tr_task_queue retry, retry_long; /* long: of those that outlast functions */
+  struct tr_task *retry_first, *retry_last;
   int64_t rows, bytes;
-  double seconds, core_seconds;    /* of done tasks */
-  int64_t rows_read;               /* input rows of done tasks */
+  double seconds; /* of done tasks */
+  struct tr_measure by[TR_PRICE_SLOTS];
+  double expected_row;             /* core-seconds of a row, as it was expected before any task was done; 0 = unknown */
   double rows_in, rows_out;        /* of the whole stage, as scaling.c estimates them */
   int64_t *part_rows, *part_bytes; /* of all done tasks, per part */
 };
@@ -141,7 +153,7 @@ struct tr_query {
   int32_t stages_left;
   int64_t created, started; /* wall */
   int64_t version;          /* grows with every change that a client may see */
-  int64_t n_ready, n_leased, n_long;
+  int64_t n_ready, n_leased;
   double usd;                             /* of tasks that have ended; spend.h */
   double usd_flight, flight_core_seconds; /* of running tasks, as of the last look */
   int64_t gets, puts;                     /* requests to S3, estimated */
@@ -153,8 +165,10 @@ struct tr_worker {
   char id[65], kind[33], instance[TR_INSTANCE_BYTES]; /* instance: "" = not told */
   struct tr_deployment *deployment;
   int64_t seen, since, memory; /* since: first call */
-  int64_t used;                /* when it last had a task, as far as was looked; at first: since */
   int32_t cores, n_leases;
+  int32_t slot;                 /* of its kind in prices.h */
+  int64_t idle_from;            /* has had no lease since then; 0 = has one (launch/) */
+  int64_t stay_ms;              /* told to stay so long without a lease; 0 = as its own settings say */
   bool drain, told;             /* told: an answer has said so */
   bool counted;                 /* as one that was started (launch/) */
   bool start_paid;              /* its start is in the deployment's costs */
@@ -217,7 +231,9 @@ bool tr_deployment_add(struct tr_state *s, struct tr_account *account, const cha
 /* Takes `record`; NULL = not on AWS any more. */
 bool tr_deployment_set_aws(struct tr_state *s, struct tr_deployment *d, struct tr_aws_record *record,
                            struct tr_fault *fault);
-bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_fault *fault);
+bool tr_deployment_drop(struct tr_state *s, struct tr_deployment *d, struct tr_clock at, struct tr_fault *fault);
+/* Writes what it has used since the last commit. */
+void tr_deployment_write_usage(struct tr_state *s, struct tr_deployment *d, struct tr_clock at);
 /* By id or name, of this account only; NULL. */
 struct tr_deployment *tr_deployment_find(const struct tr_state *s, const struct tr_account *account, const char *name);
 /* Puts what the database has into the maps. */
@@ -248,6 +264,7 @@ struct tr_segments {
 struct tr_task_result {
   int64_t attempt, rows;
   double seconds, core_seconds;
+  int32_t slot; /* the kind of worker */
   struct tr_segments segments;
 };
 void tr_task_done(struct tr_state *s, struct tr_task *t, const struct tr_task_result *result, struct tr_clock at);
@@ -278,8 +295,8 @@ void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_cl
 bool tr_lease_parse(const char *text, char query[TR_ID_BYTES], int32_t *stage, int32_t *task, int64_t *attempt);
 /* The worker says that it runs this: the lease lives on, or is taken up after a restart. False: it should stop. */
 bool tr_lease_renew(struct tr_state *s, struct tr_worker *w, const char *lease, struct tr_clock at);
-/* Ready tasks that this worker may have. */
-int64_t tr_lease_ready(const struct tr_worker *w);
+/* Whether there is a task that this worker could be given now. */
+bool tr_lease_ready(const struct tr_worker *w);
 /* Gives out up to `want` tasks as JSON objects, comma after comma. Returns how many. */
 int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, struct tr_clock at, struct tr_text *out);
 /* The worker of this name, made when it is new. NULL with a fault. */
@@ -289,6 +306,8 @@ struct tr_worker *tr_worker_seen(struct tr_state *s, struct tr_deployment *d, co
 void tr_worker_gone(struct tr_state *s, struct tr_worker *w);
 /* Leases that ran out, backoffs and the grace that are over. */
 void tr_leases_tick(struct tr_state *s, struct tr_clock at);
+/* Fails queries with tasks that no worker has, or will have, the memory for. */
+void tr_lease_look_at_large(struct tr_state *s, struct tr_deployment *d, struct tr_clock at);
 /* Workers that would end the work at hand in target_ms. */
 int64_t tr_workers_wanted(const struct tr_state *s, const struct tr_deployment *d);
 

@@ -3,9 +3,11 @@
  *   METHOD PATH?PARAMETERS WHO VERSION
  *   body
  *
- * WHO is one of a (admin), u (user), w (worker), x (wrong), - (nobody). A line "." ends a body; "~N" lets N
- * milliseconds pass. "$Q" in a head or body is the last query that was accepted. Whatever comes, every answer has a
- * known status and is JSON, a refused request leaves the counts of the state alone, and the counts stay true. */
+ * WHO is one of a (admin), u (user), w (worker), t (a worker that proved its role "r"), x (wrong), - (nobody). A line
+ * "." ends a body; "~N" lets N milliseconds pass. In a head or body "$Q" is the last query that was accepted, "$D" the
+ * deployment's id, "$S" the scheduler's, "$N" a nonce of its. Whatever comes, every answer has a known status and is
+ * JSON, a refused request leaves the counts of the state alone, and the counts stay true. Nobody talks to AWS here: a
+ * proof that would be sent to STS is answered with 503. */
 #include "base/mem.h"
 #include "net/crypto.h"
 #include "scheduler/api/api.h"
@@ -19,7 +21,8 @@ static struct {
   struct tr_auth *auth;
   struct tr_state *s;
   struct tr_clock at;
-  char user[TR_SECRET_MAX], worker[TR_SECRET_MAX], query[TR_ID_BYTES];
+  char user[TR_SECRET_MAX], worker[TR_SECRET_MAX], proved[TR_WORKER_TOKEN_BYTES];
+  char query[TR_ID_BYTES], deployment[TR_ID_BYTES], nonce[TR_NONCE_TEXT_BYTES];
 } f;
 
 static void require(bool ok, const char *what) {
@@ -32,7 +35,7 @@ static void start(void) {
   struct tr_error err;
   struct tr_fault fault;
   struct tr_account *account;
-  struct tr_deployment *d;
+  struct tr_deployment *d = NULL;
   struct tr_key *key;
   char hash[TR_HASH_BYTES];
   f.at = (struct tr_clock){1000, 1700000000000};
@@ -45,6 +48,12 @@ static void start(void) {
               tr_deployment_add(f.s, account, "d", f.at, &d, f.worker, &fault),
           "no account");
   memcpy(f.query, "q0", 3);
+  memcpy(f.deployment, d->id, sizeof f.deployment);
+  struct tr_worker_token token = {.role = "r", .expires_s = INT64_MAX};
+  memcpy(token.deployment, d->id, sizeof token.deployment);
+  require(tr_nonce_new(f.s->secrets.key, d->id, f.at.wall / 1000, f.nonce, &err) == TR_OK &&
+              tr_worker_token_new(f.s->secrets.key, &token, f.proved, &err) == TR_OK,
+          "no nonce");
 }
 
 static void end(void) {
@@ -54,14 +63,25 @@ static void end(void) {
   tr_auth_free(f.auth);
 }
 
-/* The input with $Q replaced. */
-static char *with_query(const char *s, size_t n, size_t *out_n) {
-  char *out = malloc(n * (TR_ID_BYTES / 2 + 1) + 1);
+static const char *named(char letter) {
+  switch (letter) {
+  case 'Q': return f.query;
+  case 'D': return f.deployment;
+  case 'S': return f.s->secrets.id;
+  case 'N': return f.nonce;
+  default: return NULL;
+  }
+}
+
+/* The input with $Q and the like replaced. */
+static char *with_names(const char *s, size_t n, size_t *out_n) {
+  char *out = malloc(n * (TR_NONCE_TEXT_BYTES / 2 + 1) + 1);
   size_t k = 0;
   require(out != NULL, "no memory");
   for (size_t i = 0; i < n; i++) {
-    if (i + 1 < n && s[i] == '$' && s[i + 1] == 'Q') {
-      k += (size_t)sprintf(out + k, "%s", f.query);
+    const char *name = i + 1 < n && s[i] == '$' ? named(s[i + 1]) : NULL;
+    if (name) {
+      k += (size_t)sprintf(out + k, "%s", name);
       i++;
     } else {
       out[k++] = s[i];
@@ -82,13 +102,13 @@ static int64_t count_all(void) {
       leased += q->n_leased;
     }
     require(ready == d->n_ready && leased == d->n_leased, "counts are not what counting gives");
-    n += d->n_ready * 7 + d->n_leased * 11 + d->n_left * 13;
+    n += d->n_ready * 7 + d->n_leased * 11 + d->n_left * 13 + (int64_t)d->workers.n * 17;
   }
   return n;
 }
 
 static void check_reply(struct tr_api_call *call, int64_t before) {
-  static const int statuses[] = {200, 201, 400, 401, 403, 404, 405, 409, 413, 426, 429};
+  static const int statuses[] = {200, 201, 400, 401, 403, 404, 405, 409, 413, 426, 429, 503};
   bool known = false;
   tr_api_finish(call, "0123456789abcdef");
   for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) known |= call->status == statuses[i];
@@ -118,7 +138,12 @@ static void request(char *head, const char *body, size_t n) {
       size_t k = strlen(tr_api_param_names[i]);
       if (strncmp(p, tr_api_param_names[i], k) == 0 && p[k] == '=') h.params[i] = p + k + 1;
     }
-  const char *key = !who ? "" : *who == 'a' ? "admin" : *who == 'u' ? f.user : *who == 'w' ? f.worker : who;
+  const char *key = !who          ? ""
+                    : *who == 'a' ? "admin"
+                    : *who == 'u' ? f.user
+                    : *who == 'w' ? f.worker
+                    : *who == 't' ? f.proved
+                                  : who;
   snprintf(bearer, sizeof bearer, "Bearer %s", key);
   if (who && *who != '-') h.authorization = bearer;
   int64_t before = count_all(), most = tr_api_admit(f.auth, &h, &call);
@@ -147,7 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (int i = 0; at < stop && i < 100; i++) {
     const char *line = memchr(at, '\n', (size_t)(stop - at));
     size_t n, n_body, n_head = (size_t)((line ? line : stop) - at);
-    char *head = with_query(at, n_head, &n);
+    char *head = with_names(at, n_head, &n);
     at = line ? line + 1 : stop;
     const char *dot = at < stop ? memmem(at, (size_t)(stop - at), "\n.\n", 3) : NULL;
     if (*head == '~') {
@@ -156,7 +181,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       continue;
     }
     const char *body_end = dot ? dot : stop;
-    char *body = with_query(at, (size_t)(body_end - at), &n_body);
+    char *body = with_names(at, (size_t)(body_end - at), &n_body);
     at = dot ? dot + 3 : stop;
     request(head, body, n_body);
     free(head);

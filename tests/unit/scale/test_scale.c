@@ -120,13 +120,13 @@ static void unknown_work_is_some_work(void **state) {
 static void what_functions_cannot_do_is_for_others(void **state) {
   (void)state;
   struct tr_scale_view v = view_of(3000, 4);
-  v.tasks_long = 4;
+  v.tasks_large = v.tasks_long = 4;
   struct tr_scale_orders o = decide(&v);
   assert_int_equal(o.kinds[L].launch, 0);
   assert_true(o.kinds[E].launch + o.kinds[F].launch > 0);
   /* Functions are there and have enough to do, and one task waits for somebody else. */
   v.core_seconds_left = 10;
-  v.tasks_long = 1;
+  v.tasks_large = v.tasks_long = 1;
   v.kinds[L].running = v.kinds[L].busy = 3;
   o = decide(&v);
   assert_int_equal(o.kinds[L].launch, 0);
@@ -307,6 +307,45 @@ static void large_tasks_get_large_workers(void **state) {
   assert_true(o.kinds[1].launch > 0);
 }
 
+static void a_few_large_tasks_get_a_few_large_workers(void **state) {
+  (void)state;
+  struct tr_scale_view v = view_of(3000, 500);
+  v.kinds[2] = large_lambda();
+  v.task_memory = 4 * gib;
+  v.tasks_large = 3;
+  struct tr_scale_orders o = decide(&v);
+  /* 3 tasks of 6 core-seconds: one will do. The rest of the 100 cores are small. */
+  assert_int_equal(o.kinds[2].launch, 1);
+  assert_int_equal(o.kinds[0].launch, 95);
+  /* Small ones that have nothing else to do are no help. */
+  v = view_of(10, 2);
+  v.kinds[2] = large_lambda();
+  v.kinds[0].running = 50;
+  v.task_memory = 4 * gib;
+  v.tasks_large = 2;
+  o = decide(&v);
+  assert_int_equal(o.kinds[2].launch, 1);
+  assert_int_equal(o.kinds[0].launch, 0);
+  v.kinds[2].running = 1;
+  assert_int_equal(decide(&v).kinds[2].launch, 0);
+}
+
+/* Instances are there for the rest and would have functions go, but only the large one of these has the memory. */
+static void the_large_one_stays_for_the_large_task(void **state) {
+  (void)state;
+  struct tr_scale_view v = view_of(1e6, 100000);
+  v.kinds[2] = large_lambda();
+  v.kinds[2].memory = 32 * gib;
+  v.kinds[E].running = 4044;
+  v.kinds[2].running = 3;
+  v.task_memory = 20 * gib;
+  v.tasks_large = 2;
+  assert_int_equal(decide(&v).kinds[2].drain, 1);
+  v.tasks_large = 0;
+  v.task_memory = 0;
+  assert_int_equal(decide(&v).kinds[2].drain, 3);
+}
+
 static void large_functions_help_when_small_ones_are_too_few(void **state) {
   (void)state;
   struct tr_scale_view v = view_of(60000, 5000);
@@ -330,6 +369,85 @@ static void bursts_are_limited(void **state) {
   v.kinds[L].starting = 100;
   v.kinds[L].starting_for_s = 0.2;
   assert_int_equal(decide(&v).kinds[L].launch, 2);
+}
+
+static void a_slow_core_counts_for_less(void **state) {
+  (void)state;
+  struct tr_scale_view v = view_of(1e6, 100000);
+  v.kinds[E].pace = 2;
+  struct tr_scale_orders o = decide(&v);
+  /* As above 970,500 core-seconds are left when instances are up, each of which is now worth 4 cores. One has to work
+   * for 51 s to pay for 30 s of start and 60 of idle end: 0.03 x 90 / (0.083 - 0.03). */
+  assert_int_equal(o.kinds[L].launch, 1000);
+  assert_int_equal(o.kinds[E].launch, 4763);
+  /* At pace 6 an hour of a function's work costs $0.09 there: no reason to let functions go. */
+  v.kinds[E].pace = 6;
+  v.kinds[L].running = 1000;
+  v.kinds[E].running = 1000;
+  assert_int_equal(decide(&v).kinds[L].drain, 0);
+}
+
+static void idle_workers_stay_for_later_work(void **state) {
+  (void)state;
+  struct tr_scale_view v = view_of(8000, 1000);
+  v.tasks_open = 1; /* the last task of a stage */
+  v.core_seconds_later = 7990;
+  v.kinds[E].running = 10;
+  v.kinds[E].busy = 1;
+  v.kinds[E].burst_per_s = 2;
+  /* As long as their start takes: 30 s, and 5 for their number. All of them would be busy for 100 s. */
+  assert_int_equal((int)decide(&v).kinds[E].stay_s, 60 + 35);
+  v.kinds[E].burst_per_s = 0.01;
+  assert_int_equal((int)(decide(&v).kinds[E].stay_s + 0.5), 60 + 100);
+  v.kinds[E].busy = 10;
+  assert_int_equal((int)decide(&v).kinds[E].stay_s, 60);
+  v.kinds[E].busy = 0;
+  v.core_seconds_later = 0;
+  assert_int_equal((int)decide(&v).kinds[E].stay_s, 60);
+  v.tasks_left = v.tasks_open = 0;
+  assert_int_equal((int)decide(&v).kinds[E].stay_s, 60);
+  assert_int_equal((int)decide(&v).kinds[L].stay_s, 2);
+}
+
+static void cheap_ones_come_while_the_last_tasks_run(void **state) {
+  (void)state;
+  struct tr_scale_view v = view_of(11000, 2000);
+  /* 1000 functions have tasks of 20 s, half done; they are all of the stage. 1000 core-seconds are for later. */
+  v.tasks_open = v.kinds[L].running = v.kinds[L].busy = 1000;
+  v.task_core_seconds = 20;
+  v.core_seconds_later = 1000;
+  assert_int_equal(decide(&v).kinds[E].launch, 0); /* would not pay */
+  v.core_seconds_left = 60000;
+  v.core_seconds_later = 50000;
+  struct tr_scale_orders o = decide(&v);
+  /* In 30 s functions alone would do half of all, were it not for the slowest task, which takes 40 s. */
+  assert_int_equal(o.kinds[E].launch, 208); /* 50,000 core-seconds in 30 s, 8 cores each */
+}
+
+static void who_would_hold_up_the_others_goes(void **state) {
+  (void)state;
+  struct tr_scale_view v = view_of(20000, 400);
+  /* Tasks of 50 s on a function, 6 s on an instance: 50 instances have done all in 50 s, a slow function in 100. */
+  v.task_core_seconds = 50;
+  v.kinds[E].running = v.kinds[E].busy = 50;
+  v.kinds[L].running = v.kinds[L].busy = 4;
+  struct tr_scale_orders o = decide(&v);
+  assert_int_equal(o.kinds[L].drain, 4);
+  assert_int_equal(o.kinds[L].launch, 0);
+  v.task_core_seconds = 5;
+  v.tasks_left = v.tasks_open = 4000;
+  assert_int_equal(decide(&v).kinds[L].drain, 0);
+}
+
+static void a_single_instance_does_little_work_for_less(void **state) {
+  (void)state;
+  struct tr_scale_view v = view_of(2000, 100);
+  v.target_s = 600;
+  struct tr_scale_orders o = decide(&v);
+  /* 3.6 cores would do, which is less than half an instance; it does all in 250 s. With start and end that is $0.0113,
+   * the functions' 2000 core-seconds are $0.046. */
+  assert_int_equal(o.kinds[E].launch, 1);
+  assert_int_equal(o.kinds[L].launch, 0);
 }
 
 /* Random views. */
@@ -358,6 +476,7 @@ static struct tr_scale_kind random_kind(void) {
   k.starting = below(2) ? 0 : count(k.max + 10);
   k.starting_for_s = k.starting ? size(500) : 0;
   k.failing_for_s = below(5) ? 0 : size(1000);
+  k.pace = below(2) ? 0 : 4 * unit();
   return k;
 }
 
@@ -372,8 +491,11 @@ static struct tr_scale_view random_view(void) {
                             .stop = below(50) == 0,
                             .n_kinds = (int32_t)below(TR_SCALE_KINDS + 1)};
   v.tasks_open = (int32_t)below((uint64_t)v.tasks_left + 1);
-  if (below(3) == 0) v.tasks_long = (int32_t)below((uint64_t)v.tasks_open + 1);
+  if (below(2)) v.core_seconds_later = v.core_seconds_left * unit() * 1.1;
+  if (below(2)) v.task_core_seconds = size(1000);
   if (below(3) == 0) v.task_memory = (int64_t)size(64e9);
+  if (v.task_memory && below(2)) v.tasks_large = (int32_t)below((uint64_t)v.tasks_open + 1);
+  if (below(3) == 0) v.tasks_long = (int32_t)below((uint64_t)v.tasks_open + 1);
   for (int i = 0; i < v.n_kinds; i++) v.kinds[i] = random_kind();
   return v;
 }
@@ -416,16 +538,19 @@ static bool could_launch(const struct tr_scale_view *v) {
 
 /* For people who look into a failure. */
 static void print_view(const struct tr_scale_view *v, const struct tr_scale_orders *o) {
-  print_message("work %g, tasks %d (%d open) of %lld bytes, target %g, workers <= %d, hour %g of %g, queries %g: %s\n",
-                v->core_seconds_left, v->tasks_left, v->tasks_open, (long long)v->task_memory, v->target_s,
-                v->max_workers, v->usd_this_hour, v->usd_per_hour_max, v->usd_left_queries, o->why);
+  print_message("work %g (%g later, tasks of %g), tasks %d (%d open) of %lld bytes, target %g, workers <= %d, hour %g "
+                "of %g, queries %g: %s\n",
+                v->core_seconds_left, v->core_seconds_later, v->task_core_seconds, v->tasks_left, v->tasks_open,
+                (long long)v->task_memory, v->target_s, v->max_workers, v->usd_this_hour, v->usd_per_hour_max,
+                v->usd_left_queries, o->why);
   for (int i = 0; i < v->n_kinds; i++) {
     const struct tr_scale_kind *k = &v->kinds[i];
-    print_message("%s: %g cores, $%g/h, start %g, idle %g, max %d, burst %d + %g/s; running %d draining %d starting %d "
-                  "(%g s) failing %g s: launch %d drain %d\n",
-                  k->name, k->cores, k->usd_per_hour, k->start_s, k->idle_s, k->max, k->burst, k->burst_per_s,
-                  k->running, k->draining, k->starting, k->starting_for_s, k->failing_for_s, o->kinds[i].launch,
-                  o->kinds[i].drain);
+    print_message(
+        "%s: %g cores, pace %g, $%g/h, start %g, idle %g, max %d, burst %d + %g/s; running %d draining %d starting %d "
+        "(%g s) failing %g s: launch %d drain %d\n",
+        k->name, k->cores, k->pace, k->usd_per_hour, k->start_s, k->idle_s, k->max, k->burst, k->burst_per_s,
+        k->running, k->draining, k->starting, k->starting_for_s, k->failing_for_s, o->kinds[i].launch,
+        o->kinds[i].drain);
   }
 }
 
@@ -440,6 +565,7 @@ static void check_view(const struct tr_scale_view *v) {
     else {
       const struct tr_scale_kind *k = &v->kinds[i];
       assert_true(order->drain <= k->running);
+      assert_true(order->stay_s >= k->idle_s && order->stay_s < 1e9);
       assert_true(!order->launch || !order->drain);
       if (order->launch) assert_true(present(k) + order->launch <= k->max);
       if (order->launch) assert_true(order->launch <= k->burst + k->burst_per_s * k->starting_for_s);
@@ -594,8 +720,15 @@ int main(void) {
       cmocka_unit_test(a_failing_launcher_is_passed_over),
       cmocka_unit_test(starts_that_never_end_are_passed_over),
       cmocka_unit_test(large_tasks_get_large_workers),
+      cmocka_unit_test(a_few_large_tasks_get_a_few_large_workers),
+      cmocka_unit_test(the_large_one_stays_for_the_large_task),
       cmocka_unit_test(large_functions_help_when_small_ones_are_too_few),
       cmocka_unit_test(bursts_are_limited),
+      cmocka_unit_test(a_slow_core_counts_for_less),
+      cmocka_unit_test(idle_workers_stay_for_later_work),
+      cmocka_unit_test(cheap_ones_come_while_the_last_tasks_run),
+      cmocka_unit_test(who_would_hold_up_the_others_goes),
+      cmocka_unit_test(a_single_instance_does_little_work_for_less),
       cmocka_unit_test(any_view),
       cmocka_unit_test(more_work_is_no_fewer_cores),
       cmocka_unit_test(a_higher_cap_is_no_fewer_workers),

@@ -120,16 +120,19 @@ static inline struct tr_query *fixture_query(struct fixture *f, int n, int p) {
   return q;
 }
 
+/* m0 has 1 GiB, m1 2 and so on; with other names all have one. Those whose name begins with f are functions. */
 static inline struct tr_worker *fixture_worker(struct fixture *f, const char *name) {
-  return tr_worker_seen(f->s, f->d, name, "local", NULL, 2, 1 << 30, f->at, &f->fault);
+  int64_t gib = name[0] == 'm' && name[1] >= '0' && name[1] <= '9' ? name[1] - '0' + 1 : 1;
+  return tr_worker_seen(f->s, f->d, name, *name == 'f' ? "lambda-small" : "local", NULL, 2, gib << 30, f->at,
+                        &f->fault);
 }
 
 /* Leases up to `want` tasks; their names, apart by newlines, in a static text. */
-static inline const char *fixture_lease_as(struct fixture *f, const char *worker, const char *kind, int want) {
+static inline const char *fixture_lease(struct fixture *f, const char *worker, int want) {
   static char names[20000];
   struct tr_text out = {0};
   size_t n = 0;
-  tr_lease_give(f->s, tr_worker_seen(f->s, f->d, worker, kind, NULL, 2, 1 << 30, f->at, &f->fault), want, f->at, &out);
+  tr_lease_give(f->s, fixture_worker(f, worker), want, f->at, &out);
   names[0] = 0;
   for (const char *at = tr_text_str(&out); (at = strstr(at, "{\"lease\":\"")); at++) {
     const char *name = at + strlen("{\"lease\":\"");
@@ -141,10 +144,6 @@ static inline const char *fixture_lease_as(struct fixture *f, const char *worker
   }
   tr_text_free(&out);
   return names;
-}
-
-static inline const char *fixture_lease(struct fixture *f, const char *worker, int want) {
-  return fixture_lease_as(f, worker, "local", want);
 }
 
 static inline struct tr_report fixture_report(const char *lease) {

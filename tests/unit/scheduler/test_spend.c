@@ -43,6 +43,8 @@ static void near(double a, double b) {
 static void prices(void **state) {
   (void)state;
   struct tr_scale_kind k;
+  assert_int_equal(tr_price_slot("local"), 0);
+  assert_true(tr_price_pace(tr_price_slot("ec2")) > 1 && tr_price_pace(tr_price_slot("lambda-large")) == 1);
   near(tr_price_of_worker("local", 8, 1 << 30, false), 0);
   near(tr_price_of_worker("lambda-small", 1, 1769ll << 20, false), 1769.0 / 1024 * 0.0000133334 * 3600);
   near(tr_price_of_worker("ecs", 4, 16ll << 30, false), 4 * 0.03238 + 16 * 0.00356);
@@ -75,7 +77,7 @@ static void a_task_costs_its_seconds_and_requests(void **state) {
   near(q->usd, usd);
   assert_int_equal(q->gets, 1);
   assert_int_equal(q->puts, 2);
-  near(q->stages[0].core_seconds, 10);
+  near(q->stages[0].by[0].core_seconds, 10); /* by whom is forgotten */
   tr_query_cancel(f->s, q, f->at);
   assert_non_null(strstr(fixture_final(f, id), "\"cost_usd\":0.000"));
   char expected[40];
@@ -118,7 +120,7 @@ static void usage_is_durable(void **state) {
   done(f, &r, 100, 5);
   fixture_commit(f);
   fixture_restart(f);
-  struct tr_journal_row *row = tr_journal_read(f->s->journal, TR_JOURNAL_USAGE, "tt", f->account->id, "0000-00-00");
+  struct tr_journal_row *row = tr_journal_read(f->s->journal, TR_JOURNAL_USAGE, "ttt", f->account->id, "0000-00-00", "");
   assert_true(tr_journal_next(row));
   near(tr_row_double(row, 6), 100 * lambda_second + 0.0004e-3 + 2 * 0.005e-3);
   tr_journal_end(row);
@@ -197,7 +199,7 @@ static void work_left_is_measured(void **state) {
   struct fixture *f = *state;
   struct tr_query *q = fixture_query(f, 4, 4);
   struct tr_worker *w = tr_worker_seen(f->s, f->d, "w1", "ec2", NULL, 8, 1 << 30, f->at, &f->fault);
-  /* The first stage: 8 cores, 2 s a task, 4 x 25 rows out of each. */
+  /* The first stage: 8 cores, 2 s a task, 4 x 25 rows out of each. An instance's core is taken to be worth 1 / 1.4. */
   for (int i = 0; i < 2; i++) {
     struct tr_report r = leased_by(f, w);
     done(f, &r, 2, 25);
@@ -205,7 +207,7 @@ static void work_left_is_measured(void **state) {
   /* Two more tasks of 16 core-seconds. Of rows so far only what was written is known; the tasks of the second stage
    * are taken to read twice as much in the end, at the price of a row by default, and 0.02 s each. */
   double second = 400 * 1e-6 + 4 * 0.02, third = 400 * 1e-6 + 0.02;
-  near(tr_scaling_left(q), 2 * 16 + second + third);
+  near(tr_scaling_left(q), 2 * 16 / 1.4 + second + third);
   for (int i = 0; i < 2; i++) {
     struct tr_report r = leased_by(f, w);
     done(f, &r, 2, 25);
@@ -215,7 +217,55 @@ static void work_left_is_measured(void **state) {
   done(f, &r, 1, 30);
   /* 8 core-seconds for its 100 rows; 300 are left. It wrote 30, so the last stage will read 120, at what rows cost now:
    * 0.08 each. */
-  near(tr_scaling_left(q), 24 + 120 * 0.08 + 0.02);
+  near(tr_scaling_left(q), (24 + 120 * 0.08) / 1.4 + 0.02);
+  /* Of that, what waits for the second stage is for later; its own tasks are the open ones. */
+  struct tr_scale_view v = view_of(f, 0);
+  near(v.core_seconds_later, 120 * 0.08 / 1.4 + 0.02);
+  near(v.task_core_seconds, 24 / 1.4 / 3);
+  near(v.kinds[1].pace, 1.4);
+}
+
+static void what_was_expected_counts_at_first(void **state) {
+  struct fixture *f = *state;
+  struct tr_query *q = fixture_query(f, 1, 4);
+  struct tr_worker *w = lambda_worker(f, "w1");
+  f->d->row_seconds = 0.01;
+  struct tr_report r = leased_by(f, w);
+  done(f, &r, 1, 100); /* 100 rows for each task of the second stage */
+  r = leased_by(f, w);
+  assert_int_equal(r.stage, 1);
+  done(f, &r, 5, 1);
+  /* 0.05 a row instead of the 0.01 that was expected, which still stands for a twentieth of the 400 rows: 0.2 of 20. */
+  double row = (5 + 0.2) / (100 + 20);
+  near(view_of(f, 0).task_core_seconds, 300 * row / 3);
+  assert_true(q->stages[1].expected_row > 0);
+}
+
+/* Instances take three times as long for a row as functions do. */
+static void kinds_are_compared(void **state) {
+  struct fixture *f = *state;
+  struct tr_worker *function = lambda_worker(f, "w1");
+  struct tr_worker *instance = tr_worker_seen(f->s, f->d, "w2", "ec2", NULL, 8, 1 << 30, f->at, &f->fault);
+  struct tr_query *q = fixture_query(f, 1, 200);
+  int64_t counts[200], bytes[200];
+  for (int i = 0; i < 200; i++) counts[i] = bytes[i] = 100;
+  struct tr_report r = leased_by(f, function);
+  r.ok = true;
+  r.seconds = 1;
+  r.segments = (struct tr_segments){counts, bytes, 200};
+  tr_report_apply(f->s, &r, f->at);
+  for (int i = 0; i < 180; i++) {
+    r = leased_by(f, i % 2 ? instance : function);
+    assert_int_equal(r.stage, 1);
+    done(f, &r, i % 2 ? 3.0 * 4 / 8 : 4, 1);
+  }
+  struct tr_scale_view v = view_of(f, 0);
+  near(v.kinds[0].pace, 1);
+  assert_true(v.kinds[1].pace > 2.5 && v.kinds[1].pace < 3.01);
+  /* 20 tasks of 4 core-seconds of a function, whoever does them; the last stage reads 200 rows at 0.04. */
+  double left = 20 * 4 + 200 * 0.04;
+  assert_true(fabs(v.core_seconds_left / left - 1) < 0.1);
+  (void)q;
 }
 
 static void ten_thousand_workers_are_counted(void **state) {
@@ -253,6 +303,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_query_over_its_cap_fails, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(the_view_counts, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(work_left_is_measured, fixture_up, fixture_down),
+      cmocka_unit_test_setup_teardown(what_was_expected_counts_at_first, fixture_up, fixture_down),
+      cmocka_unit_test_setup_teardown(kinds_are_compared, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(ten_thousand_workers_are_counted, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(money_left_is_per_query, fixture_up, fixture_down),
   };

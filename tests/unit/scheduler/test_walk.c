@@ -11,22 +11,21 @@ static uint64_t below(uint64_t n) {
 }
 
 static void check_stage(const struct tr_query_stage *stage, int64_t *ready, int64_t *leased, int64_t *left) {
-  int64_t done = 0, mine_ready = 0, mine_leased = 0, mine_long = 0, rows = 0;
+  int64_t done = 0, mine_ready = 0, mine_leased = 0, rows = 0;
   for (int t = 0; t < stage->spec->n_tasks; t++) {
     const struct tr_task *task = &stage->tasks[t];
     done += task->state == TR_TASK_DONE;
     mine_ready += task->state == TR_TASK_READY;
     mine_leased += task->state == TR_TASK_LEASED;
-    mine_long += task->state == TR_TASK_READY && task->outlasts;
     if (task->state == TR_TASK_DONE) rows += task->rows;
-    if (task->state == TR_TASK_READY) assert_true(!stage->waiting && !stage->held);
+    if (task->state == TR_TASK_READY || task->state == TR_TASK_LARGE) assert_true(!stage->waiting && !stage->held);
+    if (task->state == TR_TASK_READY) assert_int_equal(task->memory, 0);
   }
   int64_t part_rows = 0;
   for (int p = 0; p < stage->spec->n_parts; p++) part_rows += stage->part_rows[p];
   assert_int_equal(stage->n_done, done);
   assert_int_equal(stage->n_ready, mine_ready);
   assert_int_equal(stage->n_leased, mine_leased);
-  assert_int_equal(stage->n_long, mine_long);
   assert_int_equal(stage->rows, rows);
   assert_int_equal(part_rows, rows);
   *ready += mine_ready;
@@ -35,7 +34,7 @@ static void check_stage(const struct tr_query_stage *stage, int64_t *ready, int6
 }
 
 static void check_query(const struct tr_query *q) {
-  int64_t ready = 0, leased = 0, left = 0, incomplete = 0, outlasting = 0;
+  int64_t ready = 0, leased = 0, left = 0, incomplete = 0;
   for (int i = 0; i < q->spec.n_stages; i++) {
     const struct tr_query_stage *stage = &q->stages[i];
     int waiting = 0;
@@ -46,21 +45,18 @@ static void check_query(const struct tr_query *q) {
     assert_int_equal(stage->waiting, waiting);
     incomplete += stage->n_done < stage->spec->n_tasks;
     check_stage(stage, &ready, &leased, &left);
-    outlasting += stage->n_long;
   }
   assert_int_equal(q->stages_left, incomplete);
   assert_int_equal(q->n_ready, ready);
   assert_int_equal(q->n_leased, leased);
-  assert_int_equal(q->n_long, outlasting);
 }
 
 static void check_all(const struct fixture *f) {
-  int64_t ready = 0, leased = 0, running = 0, in_list = 0, of_workers = 0, outlasting = 0;
+  int64_t ready = 0, leased = 0, running = 0, in_list = 0, of_workers = 0;
   for (const struct tr_query *q = f->d->first; q; q = q->next) {
     check_query(q);
     ready += q->n_ready;
     leased += q->n_leased;
-    outlasting += q->n_long;
     running++;
   }
   int64_t last = 0;
@@ -68,11 +64,16 @@ static void check_all(const struct fixture *f) {
     assert_true(t->until >= last);
     last = t->until;
   }
+  int64_t large = 0;
+  for (const struct tr_task *t = f->d->large; t; t = t->next, large++) {
+    assert_int_equal(t->state, TR_TASK_LARGE);
+    assert_true((t->memory > 0 || t->outlasts) && (!t->next || t->next->prev == t));
+  }
+  assert_int_equal(f->d->n_large, large);
   size_t i = 0;
   for (const struct tr_worker *w; (w = tr_name_map_next(&f->d->workers, &i));) of_workers += w->n_leases;
   assert_int_equal(f->d->n_ready, ready);
   assert_int_equal(f->d->n_leased, leased);
-  assert_int_equal(f->d->n_long, outlasting);
   assert_int_equal(in_list, leased);
   assert_int_equal(of_workers, leased);
   assert_int_equal(f->account->running, running);
@@ -87,15 +88,14 @@ struct held {
 
 static const char *worker_name(void) {
   static char name[8];
-  snprintf(name, sizeof name, "w%d", (int)below(5));
+  snprintf(name, sizeof name, "%c%d", below(3) ? 'm' : 'f', (int)below(5));
   return name;
 }
 
-/* Two of the five are functions. */
 static void take(struct fixture *f, struct held *held) {
   const char *worker = worker_name();
   if (!fixture_worker(f, worker)) return;
-  const char *given = fixture_lease_as(f, worker, worker[1] < '2' ? "lambda-small" : "local", 1 + (int)below(4));
+  const char *given = fixture_lease(f, worker, 1 + (int)below(4));
   for (; *given && held->n < 4000; given += strcspn(given, "\n") + 1)
     snprintf(held->leases[held->n++], 80, "%.*s", (int)strcspn(given, "\n"), given);
 }
@@ -110,15 +110,25 @@ static void lose(struct fixture *f, const char *lease) {
   tr_report_apply(f->s, &r, f->at);
 }
 
+/* Too large for the worker that has it. */
+static void too_large(struct fixture *f, const char *lease) {
+  struct tr_report r = fixture_report(lease);
+  const struct tr_query *q = tr_name_map_get(&f->s->queries, r.query);
+  r.class = "MemoryError";
+  r.by = q ? q->stages[r.stage].tasks[r.task].worker : NULL;
+  tr_report_apply(f->s, &r, f->at);
+}
+
 static void report(struct fixture *f, struct held *held, bool good) {
   if (!held->n) return;
   int i = (int)below((uint64_t)held->n);
   const char *lease = held->leases[i];
-  uint64_t how = good ? 0 : below(12);
+  uint64_t how = good ? 0 : below(13);
   if (how < 7) fixture_done(f, lease, (int64_t)below(20));
   else if (how == 7) fixture_fails(f, lease, "OSError", true);
   else if (how == 8 && below(8) == 0) fixture_fails(f, lease, "ValueError", false);
   else if (how == 9) lose(f, lease);
+  else if (how == 11) too_large(f, lease);
   else if (how == 10) {
     struct tr_report r = fixture_report(lease);
     r.returned = true;

@@ -108,14 +108,14 @@ void pq_spread(void *dst, int width, const uint8_t *valid, int64_t n, int64_t n_
 bool pq_decode_indices(const struct pq_page *p, const void *dictionary, int64_t n_dictionary, int width, void *to);
 bool pq_in_range(const uint32_t *ids, int64_t n, int64_t limit);
 
-/* A slot of the table. Short texts lie in it whole, so that a look-up touches one cache line and the table stays small.
- */
+/* A slot of the table. Short texts lie in it whole; the slots of a bucket fill one cache line, so that a look-up touches
+ * one line, which can be asked for early. */
 struct pq_slot {
   uint64_t rest;   /* second half of the view, or a long text's hash */
   uint32_t prefix; /* first 4 bytes of the text */
   uint32_t tag;    /* size (at most 13) in the upper 4 bits; number + 1 below, 0 = empty */
 };
-enum { PQ_SLOT_NUMBER = (1 << 28) - 1 };
+enum { PQ_SLOT_NUMBER = (1 << 28) - 1, PQ_BUCKET = 4 };
 
 /* text_dict.c: distinct texts with their bytes, and a hash table over them when asked for. */
 struct pq_dict {
@@ -124,8 +124,8 @@ struct pq_dict {
   int64_t n, capacity;
   uint8_t *bytes;
   int64_t n_bytes, bytes_capacity;
-  struct pq_slot *slots; /* NULL = no table yet */
-  int64_t n_slots;
+  struct pq_slot *slots; /* buckets filled from their fronts; NULL = no table yet */
+  int64_t n_slots;       /* a power of two */
   bool hash_zero;
 };
 
@@ -171,7 +171,7 @@ TR_MUST_USE enum tr_status pq_dict_append(struct pq_dict *d, const struct pq_tex
 /* Makes the table if there is none. */
 TR_MUST_USE enum tr_status pq_dict_index(struct pq_dict *d, struct tr_error *err);
 static inline void pq_dict_prefetch(const struct pq_dict *d, const struct pq_text *t) {
-  __builtin_prefetch(&d->slots[t->hash & ((uint64_t)d->n_slots - 1)]);
+  __builtin_prefetch(&d->slots[(t->hash * PQ_BUCKET) & ((uint64_t)d->n_slots - 1)]);
 }
 /* Numbers n texts (a small batch, prefetched), adding new ones. The table must exist. */
 TR_MUST_USE enum tr_status pq_dict_number(struct pq_dict *d, const struct pq_text *texts, int n, int32_t *codes,
@@ -190,6 +190,8 @@ struct pq_text_chunk {
   struct tr_buffer **heaps; /* as views: views of long texts number these from 0 */
   int n_heaps;
   bool has_long;
+  bool some_missing;    /* encoded: some codes are -1 */
+  _Atomic bool decoded; /* encoded: dict and codes are whole */
 };
 void pq_text_chunk_free(struct pq_text_chunk *t);
 /* As codes, -1 for missing. `any` = keep at it whatever the number of distinct texts (category). Otherwise sets *stop

@@ -1,9 +1,10 @@
 /* tr_parquet_read: whole columns from many files and row groups at once.
  *
  * A unit is one row group of one file; its first row in the result is known from the footers, so every (unit, column)
- * is decoded independently into its place, largest first. Three rounds: decode everything; then per text column merge
- * the units' dictionaries; then what the first round could not settle - codes to the merged numbering, text that has
- * too many distinct values as views, integers that turned out to have missing values as float64.
+ * is decoded independently into its place, largest first. Two rounds: decode everything, and meanwhile merge the units'
+ * dictionaries of each text column, in the units' order; then what the first round could not settle - codes to the
+ * merged numbering, text that has too many distinct values as views, integers that turned out to have missing values
+ * as float64.
  */
 #include "data/format/parquet/decode_int.h"
 #include <stdlib.h>
@@ -26,6 +27,11 @@ struct column {
   bool as_float;                /* second round: read again as float64 */
   struct tr_buffer *values;     /* values, codes or views */
   struct pq_text_chunk *chunks; /* text: n_units */
+  _Atomic bool some_missing;    /* text: a page has missing values */
+  _Atomic bool merging;         /* a thread is at what follows */
+  struct pq_dict all;           /* of the first n_merged units, in their order */
+  _Atomic int n_merged;
+  int64_t entries, rows; /* of those units */
   struct tr_array *dictionary;
   struct tr_array *array;
 };
@@ -119,7 +125,11 @@ static enum tr_status make_columns(struct read *r, struct tr_parquet_file *const
   for (int i = 0; i < n_cols; i++) {
     if (!r->columns[i].text) continue;
     r->columns[i].chunks = next;
-    for (int u = 0; u < r->n_units; u++) next[u].dict.hash_zero = r->ctx->hash_zero;
+    r->columns[i].all.hash_zero = r->ctx->hash_zero;
+    for (int u = 0; u < r->n_units; u++) {
+      next[u].dict.hash_zero = r->ctx->hash_zero;
+      atomic_init(&next[u].decoded, r->units[u].rows == 0);
+    }
     next += r->n_units;
   }
   r->scratch_bytes = (size_t)r->ctx->threads * sizeof *r->scratch;
@@ -201,6 +211,64 @@ static enum tr_status decode_fixed(struct read *r, struct column *c, struct pq_c
   return TR_OK;
 }
 
+static bool merging_pays(const struct column *c) {
+  const struct pq_dict *d = &c->all;
+  if (c->category || d->n <= KEEP_DICTIONARY) return true;
+  if (d->n > MAX_DICTIONARY && d->n > c->rows / 16) return false;
+  return d->n <= c->rows / 4 || d->n < c->entries / 10 * 9;
+}
+
+/* Adds a unit's dictionary to the column's; leaves a map in the chunk where the numbers change. */
+static enum tr_status merge_unit(struct read *r, struct column *c, int unit, struct tr_error *err) {
+  struct pq_text_chunk *t = &c->chunks[unit];
+  c->rows += r->units[unit].rows;
+  if (t->dict.n == 0) return TR_OK;
+  TR_TRY(tr_ctx_check(r->ctx));
+  TR_TRY(tr_mem_alloc((size_t)t->dict.n * sizeof *t->map, (void **)&t->map, err));
+  t->n_map = t->dict.n;
+  TR_TRY(pq_dict_merge(&c->all, &t->dict, t->map, err));
+  c->entries += t->dict.n;
+  if (!merging_pays(c)) atomic_store(&c->plain, true);
+  for (int64_t i = 0; i < t->n_map; i++) {
+    if (t->map[i] != i) return TR_OK;
+  }
+  tr_mem_free(t->map, (size_t)t->n_map * sizeof *t->map);
+  t->map = NULL;
+  t->n_map = 0;
+  return TR_OK;
+}
+
+static bool may_merge(const struct read *r, const struct column *c) {
+  int next = atomic_load(&c->n_merged);
+  return !atomic_load(&c->plain) && next < r->n_units && atomic_load(&c->chunks[next].decoded);
+}
+
+/* Merges the units that are decoded, as far as there is no gap, unless another thread does; that one sees what came
+ * meanwhile, as it looks again after it has let go. */
+static enum tr_status merge_decoded(struct read *r, struct column *c, struct tr_error *err) {
+  while (may_merge(r, c)) {
+    if (atomic_exchange(&c->merging, true)) return TR_OK;
+    enum tr_status st = TR_OK;
+    while (st == TR_OK && may_merge(r, c)) {
+      int next = atomic_load(&c->n_merged);
+      st = merge_unit(r, c, next, err);
+      if (st == TR_OK) atomic_store(&c->n_merged, next + 1);
+    }
+    atomic_store(&c->merging, false);
+    if (st != TR_OK) return st;
+  }
+  return TR_OK;
+}
+
+static enum tr_status decode_text(struct read *r, struct column *c, struct pq_cursor *cursor, int unit,
+                                  struct tr_error *err) {
+  struct pq_text_chunk *t = &c->chunks[unit];
+  TR_TRY(pq_text_encode(cursor, t, (int32_t *)c->values->data + r->units[unit].first, c->category, &c->plain, err));
+  if (t->some_missing) atomic_store(&c->some_missing, true);
+  atomic_store(&t->decoded, true);
+  return merge_decoded(r, c, err);
+}
+
 static enum tr_status decode_task(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
   struct read *r = arg;
   for (int64_t i = begin; i < end; i++) {
@@ -210,59 +278,11 @@ static enum tr_status decode_task(void *arg, int thread, int64_t begin, int64_t 
     struct pq_cursor cursor;
     TR_TRY(open_cursor(r, t, thread, &cursor, err));
     if (c->text) {
-      int32_t *codes = (int32_t *)c->values->data + u->first;
-      TR_TRY(pq_text_encode(&cursor, &c->chunks[t->unit], codes, c->category, &c->plain, err));
+      TR_TRY(decode_text(r, c, &cursor, t->unit, err));
     } else if (!atomic_load_explicit(&c->saw_null, memory_order_relaxed)) {
       TR_TRY(decode_fixed(r, c, &cursor, u, err));
     }
     close_cursor(r, t);
-  }
-  return TR_OK;
-}
-
-static bool merging_pays(const struct column *c, const struct pq_dict *d, int64_t entries, int64_t rows) {
-  if (c->category || d->n <= KEEP_DICTIONARY) return true;
-  if (d->n > MAX_DICTIONARY && d->n > rows / 16) return false;
-  return d->n <= rows / 4 || d->n < entries / 10 * 9;
-}
-
-/* One text column's dictionary from its units', in row order: order of first appearance of the dictionaries. */
-static enum tr_status merge_dictionaries(struct read *r, struct column *c, struct tr_error *err) {
-  struct pq_dict all = {.hash_zero = r->ctx->hash_zero};
-  int64_t entries = 0, rows = 0;
-  enum tr_status st = TR_OK;
-  for (int u = 0; u < r->n_units; u++) {
-    struct pq_text_chunk *t = &c->chunks[u];
-    rows += r->units[u].rows;
-    if (t->dict.n == 0) continue;
-    TR_GOTO(st, tr_ctx_check(r->ctx));
-    TR_GOTO(st, tr_mem_alloc((size_t)t->dict.n * sizeof *t->map, (void **)&t->map, err));
-    t->n_map = t->dict.n;
-    TR_GOTO(st, pq_dict_merge(&all, &t->dict, t->map, err));
-    entries += t->dict.n;
-    if (!merging_pays(c, &all, entries, rows)) {
-      atomic_store(&c->plain, true);
-      goto done;
-    }
-    bool same = true;
-    for (int64_t i = 0; i < t->n_map && same; i++) same = t->map[i] == i;
-    if (!same) continue;
-    tr_mem_free(t->map, (size_t)t->n_map * sizeof *t->map);
-    t->map = NULL;
-    t->n_map = 0;
-  }
-  TR_GOTO(st, pq_dict_array(&all, &c->dictionary, err));
-done:
-  pq_dict_free(&all);
-  return st;
-}
-
-static enum tr_status merge_column(void *arg, int thread, int64_t begin, int64_t end, struct tr_error *err) {
-  struct read *r = arg;
-  (void)thread;
-  for (int64_t i = begin; i < end; i++) {
-    struct column *c = &r->columns[i];
-    if (c->text && !atomic_load(&c->plain)) TR_TRY(merge_dictionaries(r, c, err));
   }
   return TR_OK;
 }
@@ -273,6 +293,8 @@ static enum tr_status plan_second(struct read *r, struct tr_error *err) {
   for (int i = 0; i < r->n_cols; i++) {
     struct column *c = &r->columns[i];
     bool plain = c->text && atomic_load(&c->plain);
+    if (c->text && !plain) TR_TRY(pq_dict_array(&c->all, &c->dictionary, err));
+    pq_dict_free(&c->all);
     if (atomic_load(&c->saw_null)) {
       c->dtype = tr_dtype_of(TR_F64);
       c->as_float = true;
@@ -357,7 +379,7 @@ static enum tr_status make_array(struct read *r, struct column *c, struct tr_err
     tr_buffer_unref(c->array->data);
     c->array->data = values;
     c->array->length = r->n_rows;
-    c->array->null_count = -1;
+    c->array->null_count = atomic_load(&c->some_missing) ? -1 : 0;
     c->values = NULL;
     return TR_OK;
   }
@@ -387,6 +409,7 @@ static void drop(struct read *r) {
     tr_buffer_unref(c->values);
     tr_array_unref(c->dictionary);
     tr_array_unref(c->array);
+    pq_dict_free(&c->all);
     for (int u = 0; c->chunks && u < r->n_units; u++) pq_text_chunk_free(&c->chunks[u]);
   }
   tr_fetch_free(r->fetch);
@@ -430,7 +453,6 @@ enum tr_status tr_parquet_read(struct tr_ctx *ctx, struct tr_parquet_file *const
   TR_GOTO(st, find_objects(&r, files, n_files, err));
   TR_GOTO(st, fetch_chunks(&r, false, err));
   TR_GOTO(st, tr_parallel_for(ctx, r.n_tasks, 1, decode_task, &r, err));
-  TR_GOTO(st, tr_parallel_for(ctx, n_cols, 1, merge_column, &r, err));
   TR_GOTO(st, plan_second(&r, err));
   qsort(r.tasks, (size_t)r.n_tasks, sizeof *r.tasks, by_cost);
   TR_GOTO(st, fetch_chunks(&r, true, err));

@@ -133,6 +133,7 @@ enum tr_status pq_text_encode(struct pq_cursor *c, struct pq_text_chunk *t, int3
     else if (page.encoding == PQ_PLAIN_DICTIONARY || page.encoding == PQ_RLE_DICTIONARY)
       TR_TRY(encode_indices(&e, &page, n_dictionary, codes, err));
     else return pq_corrupt(c, err, "a page has an encoding that the column's metadata does not name");
+    t->some_missing |= page.valid != NULL;
     if (page.valid) pq_spread(codes, 4, page.valid, page.n_values, page.n_valid, &missing);
     codes += page.n_values;
   }
