@@ -121,7 +121,8 @@ class Site:
 
     def machines(self) -> dict[str, int]:
         """Count what costs money, whether its worker runs or not: tasks, instances, the group's wish."""
-        tasks = [task for task in self.account.tasks.values() if task["lastStatus"] != "STOPPED"]
+        with self.account.lock:
+            tasks = [task for task in self.account.tasks.values() if task["lastStatus"] != "STOPPED"]
         groups = self.account.groups
         instances = [one for group in groups for one in group["Instances"]]
         desired = sum(group["DesiredCapacity"] for group in groups)

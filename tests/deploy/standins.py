@@ -561,7 +561,8 @@ class Cloud(AwsDouble):
         there = self._instances()
         for name, (kind, template) in there.items():
             if name not in self.machines:
-                self.machines[name] = Machine(name, kind)
+                with self.lock:
+                    self.machines[name] = Machine(name, kind)
                 after = START_SECONDS["ec2"] * self.start_scale
                 self._later(after, self._start_instance, name, template)
         for machine in list(self.machines.values()):

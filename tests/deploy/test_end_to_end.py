@@ -63,17 +63,24 @@ def test_deploy(site: Site, deployed: str):
     assert "tasks" in site.terality("--profile", NAME, "usage")
 
 
-def test_answers_on_bad_days(site: Site, deployed: str):
-    """Launch calls throttled and failing, an instance taken away with what it held: pandas' answers all the same."""
-    throttled = refusal("lambda", "TooManyRequestsException", "Rate Exceeded.", 429)
-    site.account.fail(throttled, "lambda", "Invoke", 3)
+def test_launch_calls_that_are_throttled_or_fail(site: Site, deployed: str):
+    site.account.fail(refusal("lambda", "TooManyRequestsException", "Rate Exceeded.", 429), "lambda", "Invoke", 3)
     site.account.fail(refusal("ecs", "ServerException", "Service Unavailable", 500), "ecs", "RunTask", 2)
+    said = site.workload("--rows", "60000", "--rounds", "1", "--pieces", "3")
+    site.account.heal()  # of the failures that no call has met
+    assert "round 0: 3 answers are pandas'" in said and "3 queries ran on the deployment" in said
+    assert len([call for call in site.account.calls if call.service == "lambda"]) > 3
+
+
+def test_a_spot_instance_is_taken_away(site: Site, deployed: str):
+    """With the tasks that it holds, at once: others do them, and the answers are pandas'."""
+    whole = site.only("ec2")
     busy = refusal("autoscaling", "ScalingActivityInProgress", "busy")
     site.account.fail(busy, "autoscaling", "SetDesiredCapacity", 1)
     taken: list[str] = []
 
     def take_one() -> None:
-        api, end = site.api, time.monotonic() + 120
+        api, end = site.api, time.monotonic() + 300
         while not taken and time.monotonic() < end:
             known = api.get("/v1/workers", deployment=NAME)["workers"]
             holding = {worker["instance"] for worker in known if worker["leases"]}
@@ -86,11 +93,11 @@ def test_answers_on_bad_days(site: Site, deployed: str):
     thief.start()
     said = site.workload("--rows", "60000", "--rounds", "1", "--pieces", "3")
     thief.join()
-    assert taken
-    site.account.heal()  # of the failures that no call has met
-    assert "round 0: 3 answers are pandas'" in said and "3 queries ran on the deployment" in said
+    assert taken and site.account.faults == []
+    assert "round 0: 3 answers are pandas'" in said
     assert site.account.bad == [] and site.account.faults_of_ours == []
     assert site.account.refused == [], "the scheduler asked for what its role may not do"
+    site.change(whole)
 
 
 def test_from_nobody_to_many_and_back(site: Site, deployed: str):
