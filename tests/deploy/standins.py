@@ -34,9 +34,10 @@ import time
 import traceback
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import boto3
@@ -121,6 +122,8 @@ class Cloud(AwsDouble):
         self.hosts: dict[str, str] = {}
         self.certificates = ""
         self._stopping = threading.Event()
+        # A program that dies with its parent dies with the thread that started it: this one stays.
+        self._starter = ThreadPoolExecutor(1)
         self._policies: dict[str, tuple[list[Any], Any]] = {}
         self._clients: dict[str, Any] = {}
         self._making = threading.Lock()
@@ -179,6 +182,7 @@ class Cloud(AwsDouble):
         lines = [f"{f.name}: {line}\n" for f in self.functions.functions.values() for line in f.log]
         (self.folder / "functions.log").write_text("".join(lines))
         super().__exit__(*exc)
+        self._starter.shutdown()
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
         """Serve a request; what goes wrong in here is kept in `faults_of_ours`, for the test to look at."""
@@ -605,9 +609,7 @@ class Cloud(AwsDouble):
         command = [here.get(word, word) for word in command]
         command += ["--die-with-parent", "--aws-endpoint", self.url, "--sts-endpoint", f"{self.url}/"]
         with open(self.folder / "scheduler.log", "ab") as log:
-            machine.process = subprocess.Popen(
-                command, env={**environment, **variables}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            machine.process = self._spawn(command, {**environment, **variables}, log)
 
     # ---- workers
     def _led(self, settings: dict[str, str]) -> dict[str, str]:
@@ -622,11 +624,15 @@ class Cloud(AwsDouble):
             "TERALITY_THREADS": str(min(cores, os.cpu_count() or 1)), "TERALITY_MEMORY_BUDGET": "512M",
         }  # fmt: skip
         with open(self.folder / f"{machine.kind}.log", "ab") as log:
-            machine.process = subprocess.Popen(
-                [str(daemons.path("terality-worker")), "--die-with-parent", "--metrics"], env=environment,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+            command = [str(daemons.path("terality-worker")), "--die-with-parent", "--metrics"]
+            machine.process = self._spawn(command, environment, log)
         self.started[machine.kind] += 1
+
+    def _spawn(self, command: list[str], environment: dict[str, str], log: BinaryIO) -> subprocess.Popen[bytes]:
+        start = self._starter.submit(
+            subprocess.Popen, command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        return start.result()
 
     def _watch(self) -> None:
         """Instances come and go with their group; tasks end with their process."""

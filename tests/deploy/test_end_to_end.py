@@ -45,10 +45,8 @@ def test_the_template_alone(site: Site):
 @pytest.fixture(scope="module")
 def deployed(site: Site) -> str:
     """Deploy, with a first query; give what was said."""
-    said = site.deploy()
-    assert "nothing to change" in site.deploy("--no-smoke")
-    settings = site.settings()
-    site.change({**settings, "limits": {**settings["limits"], "idle_seconds": 2}})
+    said = site.deploy("--idle-seconds", "2")
+    assert "nothing to change" in site.deploy("--no-smoke", "--idle-seconds", "2")
     return said
 
 

@@ -51,6 +51,7 @@ bool tr_api_metrics(struct tr_state *s, struct tr_api_call *call, struct tr_cloc
   metric(out, "tasks_ready", "gauge", "Tasks that wait for a worker.", ready);
   metric(out, "tasks_running", "gauge", "Tasks leased to workers.", leased);
   metric(out, "leases_total", "counter", "Leases given.", c->leases);
+  metric(out, "second_leases_total", "counter", "Tasks that took long and were given to a second worker.", c->copies);
   metric(out, "leases_expired_total", "counter", "Leases that ran out.", c->leases_expired);
   metric(out, "leases_adopted_total", "counter", "Leases that workers took up again.", c->leases_adopted);
   metric(out, "database_reloads_total", "counter", "Times the database refused a write.", c->reloads);

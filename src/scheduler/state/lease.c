@@ -84,6 +84,8 @@ void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state
   if (t->state == TR_TASK_LEASED) {
     unlink_leased(s, t);
     count_leased(stage, -1);
+    tr_copy_drop(t);
+    tr_copy_calm(t);
     if (t->worker) t->worker->n_leases--;
     t->worker = NULL;
   }
@@ -146,7 +148,10 @@ static struct tr_task *large_for(const struct tr_worker *w) {
   return NULL;
 }
 
-bool tr_lease_ready(const struct tr_worker *w) { return w->deployment->n_ready || large_for(w); }
+bool tr_lease_ready(const struct tr_worker *w) {
+  const struct tr_deployment *d = w->deployment;
+  return d->n_ready || (d->n_slow && !w->n_leases) || large_for(w);
+}
 
 /* What the task will read of an input, at most: which task of its branch it is, where a CONCAT has branches, the worker
  * knows. Who made it, it finds in the bucket: the commits say. */
@@ -195,12 +200,12 @@ static void print_pieces(const struct tr_spec_stage *spec, int task, struct tr_t
   tr_text_add_char(out, ']');
 }
 
-static void print_task(const struct tr_task *t, const struct tr_worker *w, struct tr_text *out) {
+static void print_task(const struct tr_task *t, int64_t attempt, const struct tr_worker *w, struct tr_text *out) {
   const struct tr_query_stage *stage = t->stage;
   const char *query = stage->query->id;
   int task = (int)(t - stage->tasks);
   tr_text_add_format(out, "{\"lease\":\"%s/%d/%d/%lld\",\"query\":\"%s\",\"stage\":%d,\"task\":%d,\"attempt\":%lld",
-                     query, stage->no, task, (long long)t->attempt, query, stage->no, task, (long long)t->attempt);
+                     query, stage->no, task, (long long)attempt, query, stage->no, task, (long long)attempt);
   if (t->lost_attempt) tr_text_add_format(out, ",\"replaces\":%lld", (long long)t->lost_attempt);
   tr_text_add_str(out, ",\"fragment\":");
   tr_text_add_str(out, stage->spec->fragment);
@@ -229,9 +234,29 @@ static void take_lease(struct tr_state *s, struct tr_task *t, struct tr_worker *
   t->since = at.now;
   tr_task_set(s, t, TR_TASK_LEASED);
   t->attempt = attempt;
+  if (attempt > t->given) t->given = attempt;
   t->worker = w;
   w->n_leases++;
   start(s, t->stage->query, at);
+}
+
+static int64_t next_attempt(const struct tr_state *s, struct tr_task *t) {
+  if (t->given < t->attempt) t->given = t->attempt;
+  if (t->given < s->epoch_base) t->given = s->epoch_base;
+  return ++t->given;
+}
+
+/* A worker that has nothing to do tries a task that another one has had for long. */
+static int32_t give_copy(struct tr_state *s, struct tr_worker *w, struct tr_clock at, struct tr_text *out) {
+  for (struct tr_task *t = s->leased_first; t; t = t->next) {
+    if (!t->slow || t->stage->query->deployment != w->deployment) continue;
+    tr_copy_give(t, w, next_attempt(s, t), at.now + s->options.lease_ms, at);
+    print_task(t, t->given, w, out);
+    s->counters.leases++;
+    s->counters.copies++;
+    return 1;
+  }
+  return 0;
 }
 
 int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, struct tr_clock at, struct tr_text *out) {
@@ -244,11 +269,12 @@ int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, str
   for (struct tr_task *t; given < want; given++) {
     t = large_for(w);
     if (!t && (given >= fair || !(t = next_task(d)))) break;
-    take_lease(s, t, w, (t->attempt > s->epoch_base ? t->attempt : s->epoch_base) + 1, at);
+    take_lease(s, t, w, next_attempt(s, t), at);
     if (given) tr_text_add_char(out, ',');
-    print_task(t, w, out);
+    print_task(t, t->attempt, w, out);
     s->counters.leases++;
   }
+  if (!given && want > 0 && d->n_slow && !w->n_leases) return give_copy(s, w, at, out);
   return given;
 }
 
@@ -289,6 +315,10 @@ bool tr_lease_renew(struct tr_state *s, struct tr_worker *w, const char *lease, 
   int64_t attempt;
   if (!tr_lease_parse(lease, query, &stage, &task, &attempt)) return false;
   struct tr_task *t = find_task(s, w->deployment, query, stage, task);
+  if (t && tr_copy_is(t, attempt)) {
+    if (t->copy == w) w->copy_until = at.now + s->options.lease_ms;
+    return true;
+  }
   if (!t || t->state == TR_TASK_DONE || attempt < t->attempt) return false;
   if (t->state == TR_TASK_LEASED && (attempt != t->attempt || t->worker != w)) return attempt == t->attempt;
   if (t->state == TR_TASK_LEASED) {
@@ -321,9 +351,25 @@ bool tr_report_check(const struct tr_state *s, const struct tr_deployment *d, co
   return true;
 }
 
-/* Goes back to be given out again, at once or after a while. */
+/* The second lease becomes the only one. */
+static void promote(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
+  struct tr_worker *w = t->copy;
+  unlink_leased(s, t);
+  if (t->worker) t->worker->n_leases--;
+  w->copy_of = NULL;
+  t->copy = NULL;
+  t->worker = w; /* in whose count it is already */
+  t->attempt = w->copy_attempt;
+  t->since = w->copy_since;
+  t->until = at.now + s->options.lease_ms;
+  append_leased(s, t);
+}
+
+/* Goes back to be given out again, at once or after a while; unless a second worker has it. */
 static void put_back(struct tr_state *s, struct tr_task *t, int64_t delay, struct tr_clock at) {
-  if (delay > 0) {
+  if (t->copy) {
+    promote(s, t, at);
+  } else if (delay > 0) {
     t->until = at.now + delay;
     tr_task_set(s, t, TR_TASK_BACKOFF);
   } else {
@@ -440,7 +486,7 @@ static uint64_t error_print(const struct tr_report *r) {
 
 static bool is_current(const struct tr_task *t, int64_t attempt) {
   if (t->state == TR_TASK_DONE) return false;
-  return t->state == TR_TASK_LEASED ? t->attempt == attempt : attempt > t->attempt;
+  return t->state == TR_TASK_LEASED ? t->attempt == attempt : attempt > t->attempt && attempt > t->given;
 }
 
 static void lose_input(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
@@ -459,6 +505,7 @@ static void lose_input(struct tr_state *s, const struct tr_report *r, struct tr_
 }
 
 static void apply_failure(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
+  if (tr_copy_is(t, r->attempt)) tr_copy_drop(t); /* the first is still at it */
   if (!is_current(t, r->attempt)) return;
   if (t->state != TR_TASK_LEASED) t->attempt = r->attempt;
   if (r->returned) {
@@ -486,9 +533,15 @@ static void apply_failure(struct tr_state *s, const struct tr_report *r, struct 
 /* What an attempt cost is counted once: by its report, or when its lease ran out. A lease of before a restart could not
  * run out. */
 static void charge(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
-  bool current = t->state == TR_TASK_LEASED && t->attempt == r->attempt;
-  if ((r->returned && r->seconds <= 0) || (!current && r->attempt > s->epoch_base)) return;
-  tr_spend_task(s, t, r->by, r->ok || !current ? r->seconds : tr_spend_flight_seconds(t, at), r->ok);
+  bool current = t->state == TR_TASK_LEASED && t->attempt == r->attempt, copy = tr_copy_is(t, r->attempt);
+  bool ran = !r->returned || r->seconds > 0;
+  if (!ran || (!current && !copy && r->attempt > s->epoch_base)) return;
+  double flight = copy ? tr_copy_seconds(t, at) : tr_spend_flight_seconds(t, at);
+  tr_spend_task(s, t, r->by, r->ok || !(current || copy) ? r->seconds : flight, r->ok);
+  if (!r->ok || !t->copy) return;
+  /* Of two that ran one was in vain. */
+  if (copy) tr_spend_task(s, t, t->worker, tr_spend_flight_seconds(t, at), false);
+  else tr_spend_task(s, t, t->copy, tr_copy_seconds(t, at), false);
 }
 
 void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_clock at) {
