@@ -45,6 +45,8 @@ bool tr_api_metrics(struct tr_state *s, struct tr_api_call *call, struct tr_cloc
   metric(out, "queries_cancelled_total", "counter", "Queries cancelled.", c->queries_cancelled);
   metric(out, "queries_running", "gauge", "Queries accepted and not ended.", (int64_t)s->queries.n);
   metric(out, "tasks_done_total", "counter", "Tasks with a result.", c->tasks_done);
+  metric(out, "tasks_out_of_time_total", "counter", "Tasks that ran until their function's time was over.",
+         c->tasks_cut);
   metric(out, "task_failures_total", "counter", "Attempts that failed or were lost.", c->tasks_failed);
   metric(out, "tasks_ready", "gauge", "Tasks that wait for a worker.", ready);
   metric(out, "tasks_running", "gauge", "Tasks leased to workers.", leased);

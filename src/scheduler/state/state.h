@@ -93,7 +93,7 @@ struct tr_deployment {
   bool spot;            /* its instances are asked for at spot prices */
 };
 
-/* LARGE: ready, for workers with more memory than it has failed for. */
+/* LARGE: ready, for workers with more memory than it has failed for, or with more time than functions have. */
 enum tr_task_state { TR_TASK_WAITING, TR_TASK_READY, TR_TASK_LARGE, TR_TASK_BACKOFF, TR_TASK_LEASED, TR_TASK_DONE };
 
 struct tr_task {
@@ -113,9 +113,11 @@ struct tr_task {
   int64_t memory;      /* the budget of a worker that it has failed for, the largest; 0 = of none */
   uint64_t error;      /* what the last failure looked like */
   uint8_t state, failures, same, copies;
-  uint8_t slot; /* the kind of worker that did it (prices.h); 0 after a restart */
-  bool queued;  /* in the retry queue, perhaps in vain */
-  bool slow;    /* a second worker may have it */
+  uint8_t slot;  /* the kind of worker that did it (prices.h); 0 after a restart */
+  uint8_t cut;   /* so often it ran until its function's time was over */
+  bool outlasts; /* so no function gets it any more */
+  bool queued;   /* in the retry queue, perhaps in vain */
+  bool slow;     /* a second worker may have it */
 };
 
 /* What done tasks of a stage took on one kind of worker. */
@@ -181,7 +183,7 @@ struct tr_worker {
 
 struct tr_state_counters {
   int64_t queries_accepted, queries_done, queries_failed, queries_cancelled;
-  int64_t tasks_done, tasks_failed, leases, leases_expired, leases_adopted, copies, reloads;
+  int64_t tasks_done, tasks_failed, tasks_cut, leases, leases_expired, leases_adopted, copies, reloads;
   double usd;
 };
 
@@ -281,10 +283,10 @@ struct tr_report {
   char query[TR_ID_BYTES];
   int32_t stage, task;
   int64_t attempt;
-  bool ok, retry, returned; /* returned: handed back without having run */
+  bool ok, retry, returned; /* returned: handed back, nobody's fault */
   int64_t winner;           /* attempt whose commit the bucket has, when ok */
   int64_t rows;
-  double seconds;
+  double seconds; /* of a task handed back: > 0 = it ran so long, until its worker's time was over */
   struct tr_segments segments;
   const char *class, *sealed, *text; /* of a failure */
   int32_t lost_stage, lost_task;     /* an input object that is gone; -1 = none */
