@@ -119,6 +119,14 @@ static void test_bytes_compressed(void **state) {
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) damage(names[i], 3);
 }
 
+/* A dictionary that comes when texts are being numbered already, and is larger than their table. */
+static void test_late_dictionary(void **state) {
+  (void)state;
+  char name[4096];
+  snprintf(name, sizeof name, "%s/late-dictionary", corpus);
+  assert_int_equal(read_all(name), 1);
+}
+
 /* The middle of the file is missing: offsets point past the data. */
 static void test_holes(void **state) {
   (void)state;
@@ -167,6 +175,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_bytes),
       cmocka_unit_test(test_bytes_compressed),
+      cmocka_unit_test(test_late_dictionary),
       cmocka_unit_test(test_holes),
       cmocka_unit_test(test_parquet_testing),
   };

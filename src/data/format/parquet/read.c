@@ -254,8 +254,9 @@ static enum tr_status merge_decoded(struct read *r, struct column *c, struct tr_
       st = merge_unit(r, c, next, err);
       if (st == TR_OK) atomic_store(&c->n_merged, next + 1);
     }
-    atomic_store(&c->merging, false);
+    /* After a failure nobody else goes on: the unit is half merged, and the read has failed. */
     if (st != TR_OK) return st;
+    atomic_store(&c->merging, false);
   }
   return TR_OK;
 }

@@ -123,6 +123,8 @@ enum tr_status pq_text_encode(struct pq_cursor *c, struct pq_text_chunk *t, int3
     if (!more) return TR_OK;
     if (page.type == PQ_DICTIONARY_PAGE) {
       if (t->dict.n || n_dictionary >= 0) return pq_corrupt(c, err, "a second dictionary page");
+      /* A page of missing texts before it has made a table, which would neither have these nor be large enough. */
+      pq_dict_free(&t->dict);
       TR_TRY(load_dictionary(c, &page, &t->dict, err));
       n_dictionary = t->dict.n;
       e.seen_distinct = t->dict.n;
