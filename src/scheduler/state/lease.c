@@ -237,6 +237,7 @@ static void take_lease(struct tr_state *s, struct tr_task *t, struct tr_worker *
   if (attempt > t->given) t->given = attempt;
   t->worker = w;
   w->n_leases++;
+  w->idle_from = 0;
   start(s, t->stage->query, at);
 }
 
@@ -656,7 +657,7 @@ void tr_worker_gone(struct tr_state *s, struct tr_worker *w) {
 }
 
 int64_t tr_workers_wanted(const struct tr_state *s, const struct tr_deployment *d) {
-  int64_t at_hand = d->n_ready + d->n_leased;
+  int64_t at_hand = d->n_ready + d->n_large + d->n_leased;
   if (!at_hand) return d->n_left ? 1 : 0;
   if (d->task_seconds <= 0) return at_hand;
   double ends_in_time = (double)d->n_left * d->task_seconds * 1000 / (double)s->options.target_ms;

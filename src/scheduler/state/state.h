@@ -171,7 +171,7 @@ struct tr_worker {
   int64_t seen, since, memory; /* since: first call */
   int32_t cores, n_leases;
   int32_t slot;            /* of its kind in prices.h */
-  int64_t idle_from;       /* has had no lease since then; 0 = has one (launch/) */
+  int64_t idle_from;       /* seen without a lease then (launch/), and given none since; 0 = has one */
   int64_t stay_ms;         /* told to stay so long without a lease; 0 = as its own settings say */
   struct tr_task *copy_of; /* it has a second lease of; NULL = of none. Counts in n_leases */
   int64_t copy_attempt, copy_since, copy_until;

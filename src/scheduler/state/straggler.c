@@ -10,7 +10,8 @@ static const double slow = 1.5; /* so many times as long as the mean of the stag
 /* A stage that is nearly done; tasks that replace a lost object, or that few workers can run, are left alone. */
 static bool is_straggler(const struct tr_task *t, struct tr_clock at) {
   const struct tr_query_stage *stage = t->stage;
-  if (t->slow || t->copy || t->copies >= MOST_COPIES || t->memory || t->lost_attempt) return false;
+  if (t->slow || t->copy || t->copies >= MOST_COPIES) return false;
+  if (t->memory || t->outlasts || t->lost_attempt) return false;
   if (4 * (int64_t)stage->n_done < 3 * (int64_t)stage->spec->n_tasks) return false;
   return (double)(at.now - t->since) > slow * 1000 * stage->seconds / stage->n_done + PATIENCE_MS;
 }
@@ -34,6 +35,7 @@ void tr_copy_give(struct tr_task *t, struct tr_worker *w, int64_t attempt, int64
   w->copy_since = at.now;
   w->copy_until = until;
   w->n_leases++;
+  w->idle_from = 0;
   tr_copy_calm(t);
 }
 

@@ -71,6 +71,17 @@ static void a_query_that_nobody_can_run_fails(void **state) {
   assert_int_equal(f->d->n_large, 0);
 }
 
+static void they_count_as_work(void **state) {
+  struct fixture *f = *state;
+  fixture_query(f, 3, 1);
+  struct tr_worker *small = sized(f, "small", 100 * mib);
+  sized(f, "large", 1000 * mib);
+  for (int i = 0; i < 3; i++) too_small(f, small, lease(f, small));
+  fixture_pass(f, 10000);
+  assert_int_equal(f->d->n_large, 3);
+  assert_int_equal(tr_workers_wanted(f->s, f->d), 3);
+}
+
 static void the_large_worker_may_leave(void **state) {
   struct fixture *f = *state;
   char id[TR_ID_BYTES];
@@ -159,6 +170,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(only_larger_workers_get_it_again, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(a_query_that_nobody_can_run_fails, fixture_up, fixture_down),
+      cmocka_unit_test_setup_teardown(they_count_as_work, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(the_large_worker_may_leave, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(a_lost_input_makes_it_wait, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(the_view_asks_for_memory, fixture_up, fixture_down),

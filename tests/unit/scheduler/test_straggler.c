@@ -151,6 +151,31 @@ static void only_when_the_stage_is_nearly_done(void **state) {
   assert_string_equal(second_of(f), "");
 }
 
+/* A function would only be cut off once more. */
+static void a_task_that_outlasts_functions_is_left_alone(void **state) {
+  struct fixture *f = *state;
+  struct tail t = tail_of(f, 6);
+  for (int k = 6; k < 8; k++) t.q->stages[0].tasks[k].outlasts = true;
+  live(f, &t, 10);
+  assert_int_equal(f->d->n_slow, 0);
+  assert_string_equal(fixture_lease(f, "function", 1), "");
+}
+
+/* What idle workers are ended by: a task begins and ends between two looks. */
+static void a_lease_ends_being_idle(void **state) {
+  struct fixture *f = *state;
+  struct tail t = tail_of(f, 6);
+  struct tr_worker *fast = fixture_worker(f, "fast"), *other = fixture_worker(f, "other");
+  live(f, &t, 4);
+  fast->idle_from = other->idle_from = 1;
+  fixture_done(f, second_of(f), 1);
+  assert_int_equal(fast->idle_from, 0);
+  assert_int_equal(other->idle_from, 1);
+  fixture_query(f, 1, 1);
+  fixture_done(f, fixture_lease(f, "other", 1), 1);
+  assert_int_equal(other->idle_from, 0);
+}
+
 /* Both are paid for. */
 static void two_attempts_cost_two(void **state) {
   struct fixture *f = *state;
@@ -182,6 +207,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_first_attempt_that_fails_leaves_the_second, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(the_second_worker_may_go_too, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(only_when_the_stage_is_nearly_done, fixture_up, fixture_down),
+      cmocka_unit_test_setup_teardown(a_task_that_outlasts_functions_is_left_alone, fixture_up, fixture_down),
+      cmocka_unit_test_setup_teardown(a_lease_ends_being_idle, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(two_attempts_cost_two, fixture_up, fixture_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
