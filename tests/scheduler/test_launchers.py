@@ -265,6 +265,15 @@ def test_idle_workers_are_told_to_stay_for_later_stages(tenant, aws, group_plan)
     wait_for(lambda: "idle_ms" not in lease(tenant, "w1", "lambda-small", "r1", want=0))
 
 
+def test_tasks_hear_of_an_idle_end_that_is_later_than_their_own(tenant, aws, group_plan):
+    """A task's worker ends by itself after a minute; where idle ones are to stay for longer, it has to be told."""
+    one = {**changed("limits.workers", 1, ECS)}
+    for seconds, told in ((60, None), (300, 300_000)):
+        one["limits"] = {**one["limits"], "idle_seconds": seconds}
+        settle(tenant, one)
+        wait_for(lambda told=told: lease(tenant, "w", "ecs", "i", want=0).get("idle_ms") == told)
+
+
 def test_a_task_that_needs_more_memory_gets_a_larger_function(tenant, aws, group_plan):
     def invoked(size):
         return sum(call.target.endswith(f"-{size}/invocations") for call in aws.made("lambda", "Invoke"))

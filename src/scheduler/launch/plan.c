@@ -247,7 +247,7 @@ static void end_idle(struct launch_deployment *d, const struct tr_deployment *of
     const struct launch_kind *k = kind_of(d, w);
     if (!k) continue;
     double stay = orders->kinds[k - d->kinds].stay_s;
-    w->stay_ms = stay > d->view.kinds[k - d->kinds].idle_s ? (int64_t)(1000 * stay) : 0;
+    w->stay_ms = stay > tr_price_own_idle(k->launcher) ? (int64_t)(1000 * stay) : 0;
     if (k->launcher != TR_SCALE_LAMBDA && w->idle_from && at.now - w->idle_from >= (int64_t)(1000 * stay))
       w->drain = true;
   }

@@ -47,6 +47,8 @@ double tr_price_of_worker(const char *kind, double cores, int64_t memory, bool s
   return 0;
 }
 
+double tr_price_own_idle(enum tr_scale_launcher launcher) { return launcher == TR_SCALE_LAMBDA ? 2 : 60; }
+
 bool tr_price_kind(const char *kind, double cores, int64_t memory, bool spot, struct tr_scale_kind *out) {
   bool lambda = is_lambda(kind), ecs = strcmp(kind, "ecs") == 0;
   if (!lambda && !ecs && strcmp(kind, "ec2") != 0) return false;
@@ -59,8 +61,7 @@ bool tr_price_kind(const char *kind, double cores, int64_t memory, bool spot, st
                                 .pace = tr_price_pace(tr_price_slot(kind)),
                                 .usd_per_hour = tr_price_of_worker(kind, cores, memory, spot)};
   snprintf(out->name, sizeof out->name, "%s", kind);
-  /* Idle ends: the workers' own rule, 2 s for functions and a minute for the others. */
-  out->idle_s = lambda ? 2 : 60;
+  out->idle_s = tr_price_own_idle(out->launcher);
   if (lambda) {
     /* A cold start of a small native runtime is tens of ms [V]; the call and the first lease come on top. A function
      * grows by 1,000 environments in 10 s [V]. */

@@ -23,6 +23,8 @@ double tr_price_of_worker(const char *kind, double cores, int64_t memory, bool s
 /* Fills name, launcher, cores, memory, price, start, idle end and burst; the rest is zero. cores <= 0: Lambda's share
  * for that memory. False for a kind that is none of AWS'. */
 bool tr_price_kind(const char *kind, double cores, int64_t memory, bool spot, struct tr_scale_kind *out);
+/* The workers' own rule: an idle one ends by itself after so long unless it is told to stay. */
+double tr_price_own_idle(enum tr_scale_launcher launcher);
 /* The kinds that AWS has, numbered from 1; 0 = none of them. */
 enum { TR_PRICE_SLOTS = 5 };
 int tr_price_slot(const char *kind);
