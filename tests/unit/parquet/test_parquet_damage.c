@@ -173,11 +173,8 @@ int main(int argc, char **argv) {
   ctx.threads = 1;
   tr_mem_set_budget((size_t)256 << 20);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_bytes),
-      cmocka_unit_test(test_bytes_compressed),
-      cmocka_unit_test(test_late_dictionary),
-      cmocka_unit_test(test_holes),
-      cmocka_unit_test(test_parquet_testing),
+      cmocka_unit_test(test_bytes), cmocka_unit_test(test_bytes_compressed), cmocka_unit_test(test_late_dictionary),
+      cmocka_unit_test(test_holes), cmocka_unit_test(test_parquet_testing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
