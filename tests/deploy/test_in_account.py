@@ -11,10 +11,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from terality.cli import main
+from terality.deploy.in_account import InAccount
 from terality.remote.api import Api
 
 from tests.store.servers import free_ports
@@ -127,6 +130,25 @@ def test_what_is_wrong_is_said_before_anything_is_made(home: Home, here: Callabl
     said = here("--template-only")
     assert said.startswith((ROOT / "deploy" / "aws" / "template.yaml").read_text())
     assert "about 18 USD a month" in said and f"SecureString parameters /terality/{NAME}/scheduler/certificate" in said
+
+
+def test_a_long_key_goes_where_it_fits():
+    """A standard parameter holds 4 KB, which moto does not mind."""
+    kept: dict[str, dict[str, Any]] = {}
+
+    class Store:
+        def get_parameter(self, Name: str, WithDecryption: bool) -> dict[str, Any]:
+            raise ClientError({"Error": {"Code": "ParameterNotFound", "Message": Name}}, "GetParameter")
+
+        def put_parameter(self, Name: str, **about: Any) -> None:
+            kept[Name.rpartition("/")[2]] = about
+
+    account: Any = SimpleNamespace(client=lambda service: Store())
+    InAccount(account, NAME, "/terality/home/scheduler", print).ensure_secrets({"certificate": "c", "key": "k" * 5000})
+    assert {part: about["Tier"] for part, about in kept.items()} == {
+        "certificate": "Intelligent-Tiering", "key": "Intelligent-Tiering", "admin-key": "Standard",
+    }  # fmt: skip
+    assert {about["Type"] for about in kept.values()} == {"SecureString"}
 
 
 def test_from_nothing_to_answers_although_it_was_broken_off(home: Home):

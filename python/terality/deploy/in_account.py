@@ -117,8 +117,8 @@ class InAccount:
         about = {"Description": f"of the scheduler of the terality deployment {self.name}", "Type": "SecureString"}
         tags = [{"Key": "terality:deployment", "Value": self.name}]
         more = {"Overwrite": True} if replaces else {"Tags": tags}
-        # A long chain of certificates is more than a standard parameter holds.
-        tier = "Intelligent-Tiering" if part == "certificate" else "Standard"
+        # A long chain of certificates, or a large key, is more than a standard parameter holds.
+        tier = "Standard" if part == "admin-key" else "Intelligent-Tiering"
         self._ssm.put_parameter(Name=f"{self.path}/{part}", Value=text, Tier=tier, **about, **more)
         self._say(f"parameter {self.path}/{part}: {'replaced' if replaces else 'made'} (SecureString)")
 
