@@ -48,6 +48,12 @@ def test_what_is_missing_is_named_with_the_ways_to_give_it(empty_home: Path) -> 
     assert not empty_home.exists()
 
 
+def test_without_a_default_profile_those_there_are_get_named() -> None:
+    profiles.save(FULL, "local")
+    with pytest.raises(ValueError, match=r"not known: url .*or --profile: there is local$"):
+        profiles.load()
+
+
 def test_an_unknown_profile_names_those_there_are() -> None:
     profiles.save(FULL)
     with pytest.raises(ValueError, match=r"no profile 'prd' in .*: it has default"):
