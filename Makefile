@@ -9,7 +9,7 @@ export VENV BUILD JOBS SCALE FUZZ_SECONDS TARGETS ARGS
 PY := $(VENV)/bin/python
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup build run run-cluster test unit tsan cluster-tests fault-tests ray-tests artifacts artifact-tests lint format bench suite fuzz clean
+.PHONY: help setup build run run-cluster run-aws test unit tsan cluster-tests fault-tests ray-tests artifacts artifact-tests lint format bench suite fuzz clean
 
 help:   ## Show this list
 	@sed -n 's/^\([a-z-]*\): *[a-z ]*## /\1\t/p' Makefile | expand -t 16
@@ -26,6 +26,10 @@ run: build  ## examples/flights.py on the engine and by pandas, compared (SCALE=
 
 run-cluster: build  ## The example and db-benchmark on a local cluster over a real S3 server, compared with pandas
 	@$(PY) tools/run_cluster.py $(ARGS)
+
+run-aws: build  ## The same in an AWS account of stand-ins: deploy, scale from 0 to N and back, destroy (ROWS, SCALE)
+	@echo "run-aws: moto and versitygw stand in for AWS; versitygw and a registry are built by Go when not in the cache yet"
+	@$(PY) tools/run_aws.py $(ARGS)
 
 test: setup  ## All tests: floors, C units and parity under ASan+UBSan, pytest; ends with `N passed, N failed`
 	@$(PY) tools/test_all.py

@@ -153,13 +153,14 @@ def usage(arguments: argparse.Namespace) -> int:
         api = _admin(arguments)
     else:
         api = Api(*profiles.scheduler(arguments.profile, url=arguments.scheduler))
-    found = api.get("/v1/usage", limit=arguments.days, account=arguments.account)
+    found = api.get("/v1/usage", limit=arguments.days, account=arguments.account, deployment=arguments.deployment)
     days = found["days"]
     names = list(dict.fromkeys(name for day in days for name in day)) or ["day"]
     totals: dict[str, Any] = {name: sum(day.get(name, 0) for day in days) for name in names if name != "day"}
     rows = [*days, {"day": "in all", **totals}]
     shown = [{n: f"{v:.3f}" if isinstance(v, float) else v for n, v in row.items()} for row in rows]
-    print(f"account {found['account']}, the last {arguments.days} days")
+    of = f", deployment {found['deployment']}" if "deployment" in found else ""
+    print(f"account {found['account']}{of}, the last {arguments.days} days")
     _table(shown, names)
     return 0
 
@@ -301,9 +302,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_deploy(add(command.deploy, "put a deployment into your own AWS account"))
     command.add_destroy(add(command.destroy, "take a deployment out of your AWS account; the data stays"))
     add(status, "show the deployment, its capacity, its workers and, on AWS, its health")
-    one = add(usage, "show what the account used, per day")
+    one = add(usage, "show what the account, or one of its deployments, used, per day")
     one.add_argument("--days", type=int, default=30)
     one.add_argument("--account", help="of which account; needs TERALITY_ADMIN_KEY")
+    one.add_argument("--deployment", help="of one deployment only, by name or id")
     one.add_argument("--scheduler", metavar="URL", help="else TERALITY_URL or the profile's")
     one = add(account, "make and list accounts of a scheduler; needs TERALITY_ADMIN_KEY")
     one.add_argument("action", choices=["create", "list"])

@@ -279,8 +279,8 @@ static enum tr_status start_daemon(struct tr_http_server *s, struct sockaddr_sto
       flags, 0, NULL, NULL, access_handler, s, MHD_OPTION_SOCK_ADDR, at, MHD_OPTION_NOTIFY_COMPLETED, completed, s,
       MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.connections, MHD_OPTION_CONNECTION_TIMEOUT,
       (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_LISTEN_BACKLOG_SIZE,
-      1024u, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)(s->options.threads > 1 ? s->options.threads : 0),
-      MHD_OPTION_ARRAY, s->cert ? tls : none, MHD_OPTION_END);
+      1024u, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)(s->options.threads > 1 ? s->options.threads : 0), MHD_OPTION_ARRAY,
+      s->cert ? tls : none, MHD_OPTION_END);
   if (s->daemon) return TR_OK;
   if (errno == EADDRINUSE || errno == EACCES || errno == EADDRNOTAVAIL)
     return tr_fail_os(err, errno, "cannot listen on %s port %u", s->options.address, s->options.port);

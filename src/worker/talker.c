@@ -49,6 +49,7 @@ struct tr_worker {
   int n_reports;
   struct tr_ctx task_ctx;
   int64_t longest_ms; /* of the tasks so far */
+  int64_t began_ms;   /* the task that runs */
   /* Of the talker. */
   struct tr_ctx poll_ctx;
   int64_t last_task; /* when there was one */
@@ -145,14 +146,16 @@ static void drop_held(struct tr_worker *w, int i) {
   w->n_held--;
 }
 
-/* The task goes back unfinished; no attempt is counted. */
-static char *returned_report(const json_t *task) {
+/* The task goes back unfinished; no attempt is counted. `ran_ms` > 0: it ran so long until the shift's time was over,
+ * which the scheduler has to know, for it might be too long for any shift. */
+static char *returned_report(const json_t *task, int64_t ran_ms) {
   json_t *o = json_object();
   const char *const names[] = {"query", "stage", "task", "attempt"};
   for (int i = 0; i < 4; i++) json_object_set(o, names[i], json_object_get(task, names[i]));
   json_object_set_new(o, "ok", json_false());
-  json_object_set_new(o, "class", json_string("Drained"));
+  json_object_set_new(o, "class", json_string(ran_ms > 0 ? "OutOfTime" : "Drained"));
   json_object_set_new(o, "returned", json_true());
+  if (ran_ms > 0) json_object_set_new(o, "ran", json_real((double)ran_ms / 1000));
   char *text = json_dumps(o, JSON_COMPACT);
   json_decref(o);
   return text;
@@ -169,7 +172,7 @@ static void hurry(struct tr_worker *w) {
   if (u < TIME_HAND_BACK || !w->running || w->held[0].cancelled) return;
   tr_ctx_cancel(&w->task_ctx);
   if (u < TIME_LEAVE) return;
-  add_report(w, returned_report(w->held[0].task));
+  add_report(w, returned_report(w->held[0].task, now_ms() - w->began_ms));
   w->held[0].cancelled = true;
 }
 
@@ -180,10 +183,10 @@ static void *run_tasks(void *arg) {
     while ((!w->n_held || is_draining(w)) && !w->ending) pthread_cond_wait(&w->changed, &w->lock);
     if (!w->n_held) break;
     json_t *task = w->held[0].task;
+    int64_t begin = w->began_ms = now_ms();
     w->running = true;
     tr_ctx_init(&w->task_ctx);
     pthread_mutex_unlock(&w->lock);
-    int64_t begin = now_ms();
     struct tr_store_totals before;
     tr_store_totals_get(&before);
     char *report = tr_runner_run(&w->runner, &w->task_ctx, task);
@@ -196,8 +199,9 @@ static void *run_tasks(void *arg) {
     w->last_task = now_ms();
     if (took > w->longest_ms) w->longest_ms = took;
     w->shift->n_tasks += report != NULL;
-    /* Stopped by a second signal: somebody else may run it. */
-    if (!report && !w->held[0].cancelled) report = returned_report(task);
+    /* Stopped by a second signal or for lack of time: somebody else may run it. */
+    if (!report && !w->held[0].cancelled)
+      report = returned_report(task, urgency(w) >= TIME_HAND_BACK ? within(took, 1, INT64_MAX) : 0);
     if (!w->held[0].cancelled) add_report(w, report);
     else free(report);
     drop_held(w, 0);
@@ -227,7 +231,7 @@ static bool next_call(struct tr_worker *w, int64_t renew_at) {
     hurry(w);
     if (is_draining(w))
       while (w->n_held > w->running) {
-        add_report(w, returned_report(w->held[w->running].task));
+        add_report(w, returned_report(w->held[w->running].task, 0));
         drop_held(w, w->running);
       }
     if (w->n_reports) return true;

@@ -121,7 +121,7 @@ class Environment:
     """An execution environment: a process, its runtime API, and what it works on."""
 
     def __init__(self, function: Function):
-        self.function = function
+        self.function, self.version, self.timeout = function, function.version, function.timeout
         self.changed = threading.Condition()
         self.current: Invocation | None = None  # taken by the process
         self.waiting: Invocation | None = None  # to be taken
@@ -189,7 +189,7 @@ class Environment:
             self.waiting = invocation
             # The time of the first start does not count; a thaw does.
             if self.asks:
-                invocation.deadline = time.time() + self.function.timeout
+                invocation.deadline = time.time() + self.timeout
             self.changed.notify_all()
 
     def wait_for_work(self) -> Invocation | None:
@@ -206,7 +206,7 @@ class Environment:
                 return None
             self.current, self.waiting = self.waiting, None
             if not self.current.deadline:
-                self.current.deadline = time.time() + self.function.timeout
+                self.current.deadline = time.time() + self.timeout
             self.asks = False
             return self.current
 
@@ -255,12 +255,15 @@ class Function:
         self.free: list[Environment] = []
         self.lock = threading.Lock()
         self.starting = 0
+        self.version = 0
         self.throttles = self.timeouts = self.starts = 0
         self.invocations: list[Invocation] = []
 
     def idle(self, environment: Environment) -> None:
         with self.lock:
-            if environment not in self.free:
+            if environment.version != self.version:
+                environment.process.kill()  # of before an update
+            elif environment not in self.free:
                 self.free.append(environment)
 
     def gone(self, environment: Environment) -> None:
@@ -299,6 +302,17 @@ class Function:
             self.starting -= 1
             self.starts += 1
         environment.give(invocation)
+
+    def change(self, **limits: float) -> None:
+        """Take another timeout or concurrency; as after an update no environment of before is used again."""
+        with self.lock:
+            self.version += 1
+            free, self.free = self.free, []
+            self.environments = [one for one in self.environments if one not in free]
+            for name, value in limits.items():
+                setattr(self, name, value)
+        for environment in free:
+            environment.stop()
 
     def stop(self) -> None:
         for environment in list(self.environments):

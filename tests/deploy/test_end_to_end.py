@@ -5,102 +5,27 @@ Nothing but calls of AWS' API starts a worker here.
 
 from __future__ import annotations
 
-import configparser
-import os
+import json
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
-from tests.scheduler.daemon import Scheduler
-from tests.store.servers import KEY, SECRET
+from tests.scheduler.daemon import wait_for
 
-from . import standins
-from .aws_double import ACCOUNT, OWN, refusal
-from .standins import Cloud, cloud
-
-ROOT = Path(__file__).resolve().parents[2]
-NAME = "demo"
-PRINCIPAL = f"arn:aws:iam::{ACCOUNT}:user/scheduler"
-
-
-class Site:
-    """An account, a scheduler outside of it, and a user of both."""
-
-    def __init__(self, account: Cloud, scheduler: Scheduler, folder: Path):
-        self.account, self.scheduler, self.folder = account, scheduler, folder
-        self.key = scheduler.api().post("/v1/accounts", {"name": "user"})["key"]["key"]
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TERALITY_"))},
-            **account.environment(),
-            "TERALITY_HOME": str(folder / "home"),
-            "TERALITY_URL": scheduler.url,
-            "TERALITY_API_KEY": self.key,
-            "TERALITY_ARTIFACTS": str(standins.make_artifacts(folder / "artifacts")),
-            "TERALITY_QUIET": "1",
-        }
-
-    def terality(self, *words: str, status: int = 0) -> str:
-        """Run a command of the CLI; give what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "terality.cli", *words], env=self.environment, capture_output=True, text=True,
-            timeout=600, check=False,
-        )  # fmt: skip
-        assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
-
-    @property
-    def api(self) -> Any:
-        return self.scheduler.api(self.key)
-
-    def workload(self, *words: str) -> str:
-        """Run queries on the deployment and compare with pandas; give what was said."""
-        profile = profiles_of(self)[NAME]
-        connect = {
-            "TERALITY_DEPLOYMENT": profile["deployment"],
-            "TERALITY_STORE": profile["store"],
-            "AWS_ENDPOINT_URL_S3": self.account.s3.endpoint,
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.deploy.workload", *words], env={**self.environment, **connect}, cwd=ROOT,
-            capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def deploy(self, *words: str, status: int = 0) -> str:
-        given = ["--name", NAME, "--yes", "--poll-seconds", "0.1", "--architecture", "x86_64", *words]
-        return self.terality("deploy", "aws", *given, "--scheduler-principal", PRINCIPAL, status=status)
-
-
-def profiles_of(site: Site) -> configparser.ConfigParser:
-    """The user's profiles."""
-    found = configparser.ConfigParser(interpolation=None, default_section="")
-    found.read(site.folder / "home" / "config")
-    return found
+from .aws_double import ACCOUNT, refusal
+from .site import NAME, ROOT, Site
+from .site import site as running
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
-    with cloud(folder) as account:
-        own = {"AWS_ACCESS_KEY_ID": OWN[0], "AWS_SECRET_ACCESS_KEY": OWN[1], "AWS_EC2_METADATA_DISABLED": "true"}
-        with pytest.MonkeyPatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith("AWS_")]:
-                patch.delenv(name)
-            for name, value in own.items():
-                patch.setenv(name, value)
-            endpoints = ["--aws-endpoint", account.url, "--sts-endpoint", f"{account.url}/"]
-            scheduler = Scheduler(folder / "scheduler", *endpoints).start()
-        yield Site(account, scheduler, folder)
-        scheduler.stop()
+    # What takes a minute takes seconds: idle ends, and leases of workers that are killed.
+    hurry = ("--lease-ms", "6000")
+    with running(tmp_path_factory.mktemp("site"), *hurry, start_scale=0.01, idle_seconds=2) as made:
+        yield made
 
 
 def test_a_dry_run_makes_nothing(site: Site):
@@ -120,13 +45,14 @@ def test_the_template_alone(site: Site):
 @pytest.fixture(scope="module")
 def deployed(site: Site) -> str:
     """Deploy, with a first query; give what was said."""
-    return site.deploy()
+    said = site.deploy("--idle-seconds", "2")
+    assert "nothing to change" in site.deploy("--no-smoke", "--idle-seconds", "2")
+    return said
 
 
 def test_deploy(site: Site, deployed: str):
     assert "change set of terality-demo" in deployed and "CREATE_COMPLETE" in deployed
     assert "smoke query: 200,000 rows in 97 groups, pandas' answer" in deployed
-    assert "nothing to change" in site.deploy("--no-smoke")
     (one,) = site.api.get("/v1/deployments")["deployments"]
     health = site.api.get(f"/v1/deployments/{one['id']}/health")
     assert health["role"]["error"] is None and health["status"] in ("ok", "starting")
@@ -135,39 +61,107 @@ def test_deploy(site: Site, deployed: str):
     assert "tasks" in site.terality("--profile", NAME, "usage")
 
 
-def test_answers_on_bad_days(site: Site, deployed: str):
-    """Launch calls throttled, a spot instance taken away with what it held: pandas' answers all the same."""
-    throttled = refusal("lambda", "TooManyRequestsException", "Rate Exceeded.", 429)
-    site.account.fail(throttled, "lambda", "Invoke", 3)
+def test_launch_calls_that_are_throttled_or_fail(site: Site, deployed: str):
+    site.account.fail(refusal("lambda", "TooManyRequestsException", "Rate Exceeded.", 429), "lambda", "Invoke", 3)
+    site.account.fail(refusal("ecs", "ServerException", "Service Unavailable", 500), "ecs", "RunTask", 2)
+    said = site.workload("--rows", "60000", "--rounds", "1", "--pieces", "3")
+    site.account.heal()  # of the failures that no call has met
+    assert "round 0: 3 answers are pandas'" in said and "3 queries ran on the deployment" in said
+    assert len([call for call in site.account.calls if call.service == "lambda"]) > 3
+
+
+def test_a_spot_instance_is_taken_away(site: Site, deployed: str):
+    """With the tasks that it holds, at once: others do them, and the answers are pandas'."""
+    whole = site.only("ec2")
+    busy = refusal("autoscaling", "ScalingActivityInProgress", "busy")
+    site.account.fail(busy, "autoscaling", "SetDesiredCapacity", 1)
     taken: list[str] = []
 
     def take_one() -> None:
-        end = time.monotonic() + 120
+        api, end = site.api, time.monotonic() + 300
         while not taken and time.monotonic() < end:
-            for machine in site.account.running("ec2")[:1]:
+            known = api.get("/v1/workers", deployment=NAME)["workers"]
+            holding = {worker["instance"] for worker in known if worker["leases"]}
+            for machine in [machine for machine in site.account.running("ec2") if machine.name in holding][:1]:
                 site.account.interrupt(machine)
                 taken.append(machine.name)
-            time.sleep(0.1)
+            time.sleep(0.02)
 
     thief = threading.Thread(target=take_one)
     thief.start()
     said = site.workload("--rows", "60000", "--rounds", "1", "--pieces", "3")
     thief.join()
     assert taken and site.account.faults == []
-    assert "round 0: 3 answers are pandas'" in said and "3 queries ran on the deployment" in said
+    assert "round 0: 3 answers are pandas'" in said
     assert site.account.bad == [] and site.account.faults_of_ours == []
     assert site.account.refused == [], "the scheduler asked for what its role may not do"
+    site.change(whole)
+
+
+def test_from_nobody_to_many_and_back(site: Site, deployed: str):
+    """When there is nothing to do nobody is left, and nothing that costs money: no task, no instance."""
+    wait_for(site.at_rest, 300)
+    assert site.settings()["limits"]["workers"] == 200
+    site.workload("--rows", "20000", "--rounds", "1", "--pieces", "2")
+    wait_for(site.at_rest, 300)
+
+
+def slow_functions(site: Site, seconds: int, late: int) -> None:
+    """Functions live for so long, and each of their writes takes so many ms more."""
+    for function in site.account.functions.functions.values():
+        function.environment["TERALITY_STORE_FAULTS"] = f"put:1:late:{late}"
+        function.change(timeout=seconds)
+
+
+def ends(site: Site) -> list[str]:
+    """Why invocations have ended."""
+    invocations = [one for f in site.account.functions.functions.values() for one in f.invocations if one.done.is_set()]
+    return [json.loads(one.result).get("end", "error") for one in invocations]
+
+
+def test_functions_whose_time_ends_in_the_middle_of_a_task(site: Site, deployed: str):
+    """What the first ones have begun and cannot end is handed back, and done by others."""
+    wait_for(site.at_rest, 300)
+    slow_functions(site, 4, 60000)
+    whole, before = site.only("lambda"), ends(site).count("deadline")
+
+    def heal() -> None:
+        wait_for(lambda: ends(site).count("deadline") > before, 300)
+        slow_functions(site, 900, 0)
+
+    healer = threading.Thread(target=heal)
+    healer.start()
+    said = site.workload("--rows", "20000", "--rounds", "1", "--pieces", "3")
+    healer.join()
+    assert "round 0: 3 answers are pandas'" in said
+    assert re.search("^terality_tasks_out_of_time_total [1-9]", site.metrics(), re.MULTILINE)
+    site.change(whole)
+
+
+def test_tasks_that_take_longer_than_any_function_lives(site: Site, deployed: str):
+    """With nothing but functions the query fails and says why; with another kind it is done there."""
+    small = ("--rows", "20000", "--rounds", "1", "--pieces", "2", "--only", "group")
+    wait_for(site.at_rest, 300)
+    slow_functions(site, 3, 60000)
+    whole = site.only("lambda")
+    said = site.workload(*small, status=1)
+    assert "ran in 4 functions until their time was over" in said and "target_rows" in said
+    site.change(whole)
+    site.only("lambda", "ecs")
+    said = site.workload(*small)
+    assert "round 0: 1 answers are pandas'" in said
+    assert site.account.bad == [] and site.account.faults_of_ours == [] and site.account.refused == []
+    site.change(whole)
+    slow_functions(site, 900, 0)
 
 
 def test_destroy(site: Site, deployed: str):
-    bucket = profiles_of(site)[NAME]["store"].removeprefix("s3://")
-    said = site.terality("destroy", "aws", "--name", NAME, "--yes", "--poll-seconds", "0.1")
+    bucket = site.profiles()[NAME]["store"].removeprefix("s3://")
+    said = site.destroy()
     assert "the scheduler on that role: AccessDenied" in said and said.rstrip().endswith("access is gone")
     assert f"your data: s3://{bucket}" in said
     assert site.account.running() == []
     assert site.account.client("cloudformation").describe_stacks()["Stacks"] == []
     assert site.api.get("/v1/deployments")["deployments"] == []
-    data = boto3.client("s3", endpoint_url=site.account.s3.endpoint, region_name="us-east-1",
-                        aws_access_key_id=KEY, aws_secret_access_key=SECRET)  # fmt: skip
-    kept = {one["Key"].split("/")[0] for one in data.list_objects_v2(Bucket=bucket)["Contents"]}
+    kept = {key.split("/")[0] for key in site.objects(bucket)}
     assert {"keys", "results", "uploads", "audit"} <= kept

@@ -9,11 +9,12 @@ import configparser
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from terality.cli import main
 from terality.remote.api import Api
 
 from tests.store.servers import free_ports
@@ -46,8 +47,8 @@ class Home:
         """Make one for the scheduler's name."""
         certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
-             f"subjectAltName=DNS:localhost,DNS:{DOMAIN}", "-keyout", str(key), "-out", str(certificate)],
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+             "-addext", f"subjectAltName=DNS:localhost,DNS:{DOMAIN}", "-keyout", str(key), "-out", str(certificate)],
             check=True, capture_output=True,
         )  # fmt: skip
         return certificate, key
@@ -91,23 +92,41 @@ def home(tmp_path_factory) -> Iterator[Home]:
         yield Home(account, folder)
 
 
-def test_what_is_wrong_is_said_before_anything_is_made(home: Home):
+@pytest.fixture
+def here(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run `terality deploy aws` in this process, which saves its start; give what it printed."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "TERALITY_"))]:
+        monkeypatch.delenv(name)
+    for name, value in home.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*words: str, status: int = 0) -> str:
+        capsys.readouterr()
+        given = ["--name", NAME, "--architecture", "x86_64", "--in-account-scheduler"]
+        assert main(["deploy", "aws", *given, *words]) == status
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+
+    return run
+
+
+def test_what_is_wrong_is_said_before_anything_is_made(home: Home, here: Callable[..., str]):
     certificate, key = str(home.certificate), str(home.key)
-    assert "needs a host name: give --scheduler-domain" in home.deploy(status=1)
+    assert "needs a host name: give --scheduler-domain" in here(status=1)
     domain = ["--scheduler-domain", DOMAIN]
-    assert "needs a certificate that clients and workers trust" in home.deploy(*domain, status=1)
-    said = home.deploy(*domain, "--scheduler-certificate", certificate, status=1)
+    assert "needs a certificate that clients and workers trust" in here(*domain, status=1)
+    said = here(*domain, "--scheduler-certificate", certificate, status=1)
     assert "--scheduler-certificate and --scheduler-key go together" in said
     _, other = home.make_certificate("other")
-    said = home.deploy(*domain, "--scheduler-certificate", certificate, "--scheduler-key", str(other), status=1)
+    said = here(*domain, "--scheduler-certificate", certificate, "--scheduler-key", str(other), status=1)
     assert "are no certificate and its key" in said
-    said = home.deploy(*domain, "--scheduler-certificate", certificate, "--scheduler-key", key, "--dry-run")
+    said = here(*domain, "--scheduler-certificate", certificate, "--scheduler-key", key, "--dry-run")
     assert "about 18 USD a month" in said and "dry run: nothing was made or changed" in said
-    assert f"at https://{DOMAIN}, which costs all the time" in said and "SchedulerGroup" in said
+    assert f"at https://{DOMAIN}, costs all the time" in said and "SchedulerGroup" in said
     assert home.secrets() == {} and home.account.client("cloudformation").describe_stacks()["Stacks"] == []
-    said = home.terality("deploy", "aws", "--in-account-scheduler", "--template-only")
+    said = here("--template-only")
     assert said.startswith((ROOT / "deploy" / "aws" / "template.yaml").read_text())
-    assert "about 18 USD a month" in said and "SecureString parameters /terality/main/scheduler/certificate" in said
+    assert "about 18 USD a month" in said and f"SecureString parameters /terality/{NAME}/scheduler/certificate" in said
 
 
 def test_from_nothing_to_answers_although_it_was_broken_off(home: Home):
@@ -143,7 +162,7 @@ def _with(home: Home, api: Api) -> list[dict[str, Any]]:
 def test_again_changes_nothing_and_a_lost_profile_gets_a_key(home: Home):
     before = home.profile
     (home.folder / "home" / "config").unlink()
-    said = home.deploy("--no-smoke", "--no-image")
+    said = home.deploy("--no-smoke")
     assert "the stack is updated with its id" not in said
     assert home.profile["deployment"] == before["deployment"] and home.profile["api_key"] != before["api_key"]
     said = home.terality("deploy", "aws", "--name", NAME, "--yes", "--architecture", "x86_64", status=1)

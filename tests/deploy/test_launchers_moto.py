@@ -282,7 +282,7 @@ def elsewhere(asked: Asked) -> Iterator[Asked]:
 
 def names_are_enough(asked: Asked) -> bool:
     """Whether the request is bound by its resource's name alone: functions and clusters that are there."""
-    action, resource, _ = asked
+    action = asked[0]
     return action.split(":")[0] in ("ecs", "lambda") and "Create" not in action and "Tag" not in action
 
 

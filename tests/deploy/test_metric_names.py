@@ -12,7 +12,10 @@ import pytest
 from .metric_names import AWS_METRICS, WORKER_METRICS
 from .stack import ROOT, VARIANTS, Stack
 
-OWN = {dimensions if isinstance(dimensions, tuple) else (dimensions,): names for dimensions, names in WORKER_METRICS.items()}
+OWN = {
+    dimensions if isinstance(dimensions, tuple) else (dimensions,): names
+    for dimensions, names in WORKER_METRICS.items()
+}
 Asked = tuple[str, str, dict[str, str]]  # namespace, name, dimensions
 
 

@@ -170,16 +170,22 @@ def test_the_sweep_takes_what_has_name_and_tag(account):
             Tags=[{**tag, "PropagateAtLaunch": True} for tag in big],
         )  # fmt: skip
         account.client("ecr").create_repository(repositoryName=name, tags=big)
+    ssm = account.client("ssm")
+    for name, tags in [("/terality/main/scheduler/key", ours), ("/terality/main/theirs", theirs), ("/main/key", ours)]:
+        big = [{"Key": k, "Value": v} for k, v in tags.items()]
+        ssm.put_parameter(Name=name, Value="secret", Type="SecureString", Tags=big)
     found = sweep.find(account, "main", set())
-    kinds = ["cluster", "group", "launch template", "function", "repository"]
+    kinds = ["cluster", "group", "launch template", "function", "repository", "parameter"]
     assert [one.kind for one in found] == kinds
-    assert {one.name for one in found if one.kind != "launch template"} == {"terality-main-x"}
-    assert [one.kind for one in sweep.find(account, "main", {"terality-main-x"})] == ["launch template"]
+    names = {one.name for one in found if one.kind != "launch template"}
+    assert names == {"terality-main-x", "/terality/main/scheduler/key"}
+    assert [one.kind for one in sweep.find(account, "main", {"terality-main-x"})] == ["launch template", "parameter"]
     said: list[str] = []
     sweep.remove(account, found, said.append)
     sweep.remove(account, found, said.append)
     assert sweep.find(account, "main", set()) == [] and len(sweep.find(account, "other", set())) == 0
     assert len(functions.list_functions()["Functions"]) == 2
+    assert {one["Name"] for one in ssm.describe_parameters()["Parameters"]} == {"/terality/main/theirs", "/main/key"}
     states = {
         one["clusterName"]: one["status"] for one in ecs.describe_clusters(clusters=[n for n, _ in made])["clusters"]
     }

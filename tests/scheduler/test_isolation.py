@@ -80,7 +80,9 @@ class World:
         """The part of it that is the first account's."""
         tables, seen = state
         names = self.mine.names
-        return {t: [r for r in rows if any(c in names for c in r if isinstance(c, str))] for t, rows in tables.items()}, seen
+        return {
+            t: [r for r in rows if any(c in names for c in r if isinstance(c, str))] for t, rows in tables.items()
+        }, seen
 
     def proved(self, deployment: str, seconds: float = 600) -> str:
         """The token of a worker that has proved its role, as the scheduler makes it."""
@@ -158,9 +160,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/v1/deployments/{id}/aws"): Route(path=lambda home: home.first, user="404 no_deployment"),
     ("DELETE", "/v1/deployments/{id}/aws"): Route(path=lambda home: home.first, user="404 no_deployment", last=3),
     ("GET", "/v1/deployments/{id}/health"): Route(path=lambda home: home.first, user="404 no_deployment"),
-    ("POST", "/v1/queries"): Route(
-        body=lambda home: {**home.body, "deployment": home.first}, user="404 no_deployment"
-    ),
+    ("POST", "/v1/queries"): Route(body=lambda home: {**home.body, "deployment": home.first}, user="404 no_deployment"),
     ("GET", "/v1/queries"): Route(params=_account, user="404 no_account"),
     ("GET", "/v1/queries/{id}"): Route(path=lambda home: home.query, user="404 no_query"),
     ("DELETE", "/v1/queries/{id}"): Route(path=lambda home: home.others, user="404 no_query", last=2),

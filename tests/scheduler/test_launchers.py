@@ -419,7 +419,11 @@ def test_metrics_are_read_back(tenant, aws):
     known = wait_for(lambda: (h := health(tenant)["metrics"])["state"] == "known" and h)
     values = {(v["kind"], v["name"]): v["value"] for v in known["values"]}
     assert values[("lambda-small", "Errors")] == 3 and values[("lambda-small", "Throttles")] == 5
-    assert values[("", "TaskSeconds")] == 12.5 and values[("", "StoreThrottled")] == 4 and ("lambda-large", "Errors") not in values
+    assert (
+        values[("", "TaskSeconds")] == 12.5
+        and values[("", "StoreThrottled")] == 4
+        and ("lambda-large", "Errors") not in values
+    )
     p = aws.made("monitoring", "GetMetricData")[0].parameters
     start, end = (datetime.datetime.fromisoformat(p[name]) for name in ("StartTime", "EndTime"))
     assert (end - start).total_seconds() == 300

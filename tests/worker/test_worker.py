@@ -25,6 +25,9 @@ from terality.remote.session import QueryError
 
 from tests.scheduler.daemon import wait_for
 
+from .cluster import Cluster
+from .conftest import in_mode
+
 PROGRAMS: dict[str, Callable[[Any], Any]] = {
     "filter": lambda t: t[t["v"] > 0.99],
     "groups": lambda t: t.groupby("k", as_index=False)["v"].sum(),
@@ -309,3 +312,22 @@ def test_what_is_too_large_for_all_workers_says_so(cluster, wide):
         r"budget.*; task 0 of stage \d+ \(\w+\) does not fit into a memory budget of \d+ bytes", str(failure.value)
     )
     assert "TERALITY_MEMORY_BUDGET" in str(failure.value)
+
+
+@pytest.fixture
+def patient(tmp_path):
+    """A cluster whose leases hold for ten minutes."""
+    yield from in_mode("native", Cluster(tmp_path, lease_ms=600_000))
+
+
+def test_a_task_that_takes_long_is_tried_by_another(patient, tmp_path, table):
+    table.to_parquet(tmp_path / "t.parquet", row_group_size=1000)
+    slow = patient.worker("--name", "slow", TERALITY_STORE_FAULTS="put:1:late:600000")
+    patient.connect(target_rows=1000)
+    wait = in_background(lambda: answer("filter", tmp_path / "t.parquet"))
+    wait_for(lambda: patient.running() > 0)  # it will take ten minutes to write what it made of its first task
+    patient.worker("--name", "other")
+    assert_frame_equal(wait(), PROGRAMS["filter"](table))
+    assert re.search("terality_second_leases_total [1-9]", patient.scheduler.api(None).get("/metrics"))
+    assert {w["worker"] for w in patient.tenant.worker.get("/v1/workers")["workers"]} == {"slow", "other"}
+    slow.kill()  # what it has sent it would write slowly, too

@@ -2,8 +2,8 @@
 
 The order keeps every step harmless until the person has said yes: look (credentials, region, template, what is there
 already), show (resources, permissions with reasons, changes), then bucket and artifacts, then the stack, then the
-scheduler, then a query. A scheduler in the account comes with the stack and issues what the stack needs, so the stack is
-made with that left empty and updated with it (in_account.py).
+scheduler, then a query. A scheduler in the account comes with the stack and issues what the stack needs, so the stack
+is made with that left empty and updated with it (in_account.py).
 """
 
 from __future__ import annotations
@@ -287,9 +287,11 @@ class Deploy:
             kept = "  (stays when the stack is deleted)" if resource.get("DeletionPolicy") == "Retain" else ""
             say(f"  {resource['Type']:<44} {name}{kept}")
         if self.arguments.in_account_scheduler:
-            say(f"\nscheduler in this account at https://{parameters['SchedulerDomain']}, which costs all the time:")
+            say(f"\nscheduler in this account at https://{parameters['SchedulerDomain']}, costs all the time:")
             say(f"  {_price(self.template)}")
-            say(f"  its certificate, key and admin key: SecureString parameters at {parameters['SchedulerSecretsPath']}")
+            say(
+                f"  its certificate, key and admin key: SecureString parameters at {parameters['SchedulerSecretsPath']}"
+            )
             say("  once it answers, the stack is updated with the deployment's id and external id, which it issues")
         say("\npermissions:")
         for line in permissions.explain(self.template, parameters, self._pseudo()):
@@ -348,6 +350,7 @@ class Deploy:
             "workers": self.arguments.max_workers,
             "usd_per_query": self.arguments.usd_per_query,
             "usd_per_hour": self.arguments.usd_per_hour,
+            "idle_seconds": self.arguments.idle_seconds,
         }
         scheduler.api.put(f"/v1/deployments/{deployment['id']}/aws", settings(outputs, values, limits))
         say(f"registered as {deployment['id']} with {scheduler.url}")

@@ -75,6 +75,7 @@ def add_deploy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-workers", type=int, default=200)
     parser.add_argument("--usd-per-query", type=float, default=5.0, help="a query is stopped there; 0: no cap")
     parser.add_argument("--usd-per-hour", type=float, default=20.0, help="nothing is started above it; 0: no cap")
+    parser.add_argument("--idle-seconds", type=int, default=60, help="idle tasks and instances end then (default: 60)")
     parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="of the template")
     parser.add_argument("--artifacts", metavar="DIR", help="the workers' zips and tars; else TERALITY_ARTIFACTS")
     parser.add_argument("--artifact-bucket", metavar="NAME", help="else terality-artifacts-ACCOUNT-REGION")

@@ -131,7 +131,7 @@ def settings(outputs: dict[str, str], parameters: dict[str, str], limits: dict[s
     outputs, parameters : dict of str to str
         Of the stack.
     limits : dict
-        ``workers``, ``usd_per_query``, ``usd_per_hour``.
+        ``workers``, ``usd_per_query``, ``usd_per_hour``, ``idle_seconds``.
 
     Returns
     -------

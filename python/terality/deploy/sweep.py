@@ -1,7 +1,7 @@
 """What belongs to a deployment and is in no stack: made by the scheduler in the managed grade, or by this package.
 
-Everything found has the deployment's name as prefix (``terality-NAME-``, of parameters ``/terality/NAME/``) and its tag;
-a thing with only one of the two is somebody else's.
+Everything found has the deployment's name as prefix (``terality-NAME-``, of parameters ``/terality/NAME/``) and its
+tag; a thing with only one of the two is somebody else's.
 """
 
 from __future__ import annotations

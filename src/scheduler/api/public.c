@@ -45,10 +45,13 @@ bool tr_api_metrics(struct tr_state *s, struct tr_api_call *call, struct tr_cloc
   metric(out, "queries_cancelled_total", "counter", "Queries cancelled.", c->queries_cancelled);
   metric(out, "queries_running", "gauge", "Queries accepted and not ended.", (int64_t)s->queries.n);
   metric(out, "tasks_done_total", "counter", "Tasks with a result.", c->tasks_done);
+  metric(out, "tasks_out_of_time_total", "counter", "Tasks that ran until their function's time was over.",
+         c->tasks_cut);
   metric(out, "task_failures_total", "counter", "Attempts that failed or were lost.", c->tasks_failed);
   metric(out, "tasks_ready", "gauge", "Tasks that wait for a worker.", ready);
   metric(out, "tasks_running", "gauge", "Tasks leased to workers.", leased);
   metric(out, "leases_total", "counter", "Leases given.", c->leases);
+  metric(out, "second_leases_total", "counter", "Tasks that took long and were given to a second worker.", c->copies);
   metric(out, "leases_expired_total", "counter", "Leases that ran out.", c->leases_expired);
   metric(out, "leases_adopted_total", "counter", "Leases that workers took up again.", c->leases_adopted);
   metric(out, "database_reloads_total", "counter", "Times the database refused a write.", c->reloads);

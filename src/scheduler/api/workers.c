@@ -66,6 +66,7 @@ static bool read_failure(struct tr_api_call *call, struct tr_fields *f, struct t
   const json_t *lost = NULL;
   return tr_fields_text(f, "class", false, TR_RULE_CLASS, 64, &r->class) &&
          tr_fields_bool(f, "retry", true, &r->retry) && tr_fields_bool(f, "returned", true, &r->returned) &&
+         tr_fields_number(f, "ran", true, 1e9, &r->seconds) &&
          tr_fields_text(f, "sealed", true, TR_RULE_SEALED, MAX_SEALED, &r->sealed) &&
          tr_fields_any(f, "lost", true, &lost) && read_lost(call, lost, f->where, r);
 }

@@ -82,6 +82,7 @@ static bool fits(const struct tr_scale_view *v, const struct tr_scale_kind *k) {
 
 static bool can_run(const struct tr_scale_view *v, const struct tr_scale_kind *k) {
   if (k->max <= 0 || k->cores <= 0) return false;
+  if (k->launcher == TR_SCALE_LAMBDA && v->tasks_long > 0 && v->tasks_long >= v->tasks_open) return false;
   if (fits(v, k) || (v->tasks_large > 0 && v->tasks_large < v->tasks_open)) return true;
   /* When nothing is large enough the largest has to try. */
   for (int i = 0; i < v->n_kinds && i < TR_SCALE_KINDS; i++)
@@ -210,7 +211,8 @@ static double need_now(const struct plan *p, const struct kind *a) {
   if (!helps(p, a, have)) return 0;
   double need = at_most(want - have, cores_allowed(p, a, want) - a->power * (a->k->running + coming(a)));
   if (have > 0 && need < slack * have) return 0;
-  return at_most(ceil(need / a->power), p->open - workers);
+  int32_t open = p->open - (a->k->launcher == TR_SCALE_LAMBDA ? p->view->tasks_long : 0);
+  return at_most(ceil(need / a->power), open - workers);
 }
 
 /* Whether a single worker of kind a does `work` for less than kind b, its start and idle end included. */
@@ -358,12 +360,19 @@ static void launch_cheap(struct plan *p) {
   }
 }
 
-/* Work is never left lying while there is a place and money for one worker. */
+/* Work is never left lying while there is a place and money for one worker; what functions cannot do neither. */
 static void launch_any(struct plan *p) {
+  bool function = false, other = false;
+  for (int i = 0; i < p->n; i++) {
+    const struct kind *a = &p->kinds[i];
+    if (!a->k->running && !coming(a) && !a->launch) continue;
+    if (a->k->launcher == TR_SCALE_LAMBDA) function = true;
+    else other = true;
+  }
+  if (other || (function && p->view->tasks_long <= 0)) return;
   for (int i = 0; i < p->n; i++)
-    if (p->kinds[i].k->running || coming(&p->kinds[i]) || p->kinds[i].launch) return;
-  for (int i = 0; i < p->n; i++)
-    if (p->kinds[i].usable && room_for(p, &p->kinds[i], p->places)) {
+    if (p->kinds[i].usable && !(function && p->kinds[i].k->launcher == TR_SCALE_LAMBDA) &&
+        room_for(p, &p->kinds[i], p->places)) {
       launch(p, &p->kinds[i], 1);
       return;
     }

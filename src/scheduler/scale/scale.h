@@ -39,6 +39,7 @@ struct tr_scale_view {
   int32_t tasks_left;        /* not done */
   int32_t tasks_open;        /* ready or leased: what workers could run now */
   int32_t tasks_large;       /* of those: need task_memory; 0 while task_memory is not = all */
+  int32_t tasks_long;        /* of those: outlast a function's time, and are for the other kinds */
   int64_t task_memory;       /* that a worker must have for them; 0 = any */
   double target_s;
   int32_t max_workers;                    /* of the deployment */

@@ -157,8 +157,10 @@ void tr_scaling_view(const struct tr_state *s, struct tr_deployment *d, const st
     view->kinds[k].pace = tr_scaling_pace(d, tr_price_slot(view->kinds[k].name));
   }
   count_workers(d, view);
-  for (const struct tr_task *t = d->large; t; t = t->next)
+  for (const struct tr_task *t = d->large; t; t = t->next) {
     if (t->memory > view->task_memory / TR_MEMORY_OF_BUDGET) view->task_memory = t->memory * TR_MEMORY_OF_BUDGET;
+    if (t->outlasts) view->tasks_long++;
+  }
   double open = 0;
   int64_t open_tasks = 0;
   for (struct tr_query *q = d->first; q; q = q->next) {

@@ -126,7 +126,7 @@ static void look(struct tr_state *s, struct tr_clock at) {
   for (const struct tr_task *t = s->leased_first; t; t = t->next) {
     struct tr_query *q = t->stage->query;
     double running = tr_spend_flight_seconds(t, at);
-    q->usd_flight += running * tr_spend_rate(t->worker);
+    q->usd_flight += running * tr_spend_rate(t->worker) + tr_copy_seconds(t, at) * tr_spend_rate(t->copy);
     if (t->worker)
       q->flight_core_seconds += running * t->worker->cores / tr_scaling_pace(q->deployment, t->worker->slot);
   }

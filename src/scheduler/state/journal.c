@@ -6,9 +6,9 @@
 #include <string.h>
 
 /* By account and deployment; '' is for what was used when only accounts were told apart. */
-#define USAGE_TABLE                                                                                                    \
-  "CREATE TABLE IF NOT EXISTS usage(account TEXT NOT NULL, deployment TEXT NOT NULL, day TEXT NOT NULL,"               \
-  " queries INTEGER NOT NULL, tasks INTEGER NOT NULL, seconds REAL NOT NULL, rows INTEGER NOT NULL,"                   \
+#define USAGE_TABLE                                                                                      \
+  "CREATE TABLE IF NOT EXISTS usage(account TEXT NOT NULL, deployment TEXT NOT NULL, day TEXT NOT NULL," \
+  " queries INTEGER NOT NULL, tasks INTEGER NOT NULL, seconds REAL NOT NULL, rows INTEGER NOT NULL,"     \
   " bytes INTEGER NOT NULL, usd REAL NOT NULL DEFAULT 0, PRIMARY KEY(account, deployment, day)) WITHOUT ROWID;"
 
 static const char schema[] =
@@ -36,8 +36,7 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS tasks(query TEXT NOT NULL, stage INTEGER NOT NULL, task INTEGER NOT NULL,"
     " done INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL, rows INTEGER NOT NULL,"
     " bytes INTEGER NOT NULL, seconds REAL NOT NULL, segments BLOB, core_seconds REAL NOT NULL DEFAULT 0,"
-    " usd REAL NOT NULL DEFAULT 0, PRIMARY KEY(query, stage, task)) WITHOUT ROWID;"
-    USAGE_TABLE
+    " usd REAL NOT NULL DEFAULT 0, PRIMARY KEY(query, stage, task)) WITHOUT ROWID;" USAGE_TABLE
     "CREATE TABLE IF NOT EXISTS spend(deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,"
     " minute INTEGER NOT NULL, usd REAL NOT NULL, PRIMARY KEY(deployment, minute)) WITHOUT ROWID;";
 
@@ -82,11 +81,11 @@ static const char *const sql[TR_JOURNAL_N_STATEMENTS] = {
         " usd) VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(query, stage, task) DO UPDATE SET done=excluded.done,"
         " attempt=excluded.attempt, failures=excluded.failures, rows=excluded.rows, bytes=excluded.bytes,"
         " seconds=excluded.seconds, segments=excluded.segments, core_seconds=excluded.core_seconds, usd=excluded.usd",
-    [TR_JOURNAL_PUT_USAGE] =
-        "INSERT INTO usage(account, deployment, day, queries, tasks, seconds, rows, bytes, usd)"
-        " VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT(account, deployment, day) DO UPDATE SET queries=queries+excluded.queries, tasks=tasks+excluded.tasks,"
-        " seconds=seconds+excluded.seconds, rows=rows+excluded.rows, bytes=bytes+excluded.bytes,"
-        " usd=usd+excluded.usd",
+    [TR_JOURNAL_PUT_USAGE] = "INSERT INTO usage(account, deployment, day, queries, tasks, seconds, rows, bytes, usd)"
+                             " VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT(account, deployment, day) DO UPDATE SET "
+                             "queries=queries+excluded.queries, tasks=tasks+excluded.tasks,"
+                             " seconds=seconds+excluded.seconds, rows=rows+excluded.rows, bytes=bytes+excluded.bytes,"
+                             " usd=usd+excluded.usd",
     [TR_JOURNAL_PUT_SPEND] = "INSERT INTO spend(deployment, minute, usd) VALUES(?,?,?)"
                              " ON CONFLICT(deployment, minute) DO UPDATE SET usd=usd+excluded.usd",
     [TR_JOURNAL_FORGET_SPEND] = "DELETE FROM spend WHERE minute < ?",

@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CUTS = 2, TEXT = 400 }; /* cuts: a task that so often ran until its function's time was over is for others */
+
+static bool is_function(const struct tr_worker *w) { return strncmp(w->kind, "lambda", 6) == 0; }
+
 static void unlink_leased(struct tr_state *s, struct tr_task *t) {
   if (t->prev) t->prev->next = t->next;
   else s->leased_first = t->next;
@@ -76,10 +80,12 @@ void tr_task_set(struct tr_state *s, struct tr_task *t, enum tr_task_state state
   if (t->state == TR_TASK_READY) count_ready(stage, -1);
   if (t->state == TR_TASK_BACKOFF) unlink_backoff(s, t);
   if (t->state == TR_TASK_LARGE) unlink_large(t);
-  if (state == TR_TASK_READY && t->memory) state = TR_TASK_LARGE;
+  if (state == TR_TASK_READY && (t->memory || t->outlasts)) state = TR_TASK_LARGE;
   if (t->state == TR_TASK_LEASED) {
     unlink_leased(s, t);
     count_leased(stage, -1);
+    tr_copy_drop(t);
+    tr_copy_calm(t);
     if (t->worker) t->worker->n_leases--;
     t->worker = NULL;
   }
@@ -131,13 +137,21 @@ static struct tr_task *next_task(struct tr_deployment *d) {
  * more or less, none is. */
 static bool is_larger(int64_t budget, int64_t failed) { return budget >= failed + failed / 5; }
 
+/* Whether the worker is one for tasks that have failed for so much memory, or for want of time. */
+static bool may_have(const struct tr_worker *w, int64_t memory, bool outlasts) {
+  return (!memory || is_larger(w->memory, memory)) && !(outlasts && is_function(w));
+}
+
 static struct tr_task *large_for(const struct tr_worker *w) {
   for (struct tr_task *t = w->deployment->large; t; t = t->next)
-    if (is_larger(w->memory, t->memory)) return t;
+    if (may_have(w, t->memory, t->outlasts)) return t;
   return NULL;
 }
 
-bool tr_lease_ready(const struct tr_worker *w) { return w->deployment->n_ready || large_for(w); }
+bool tr_lease_ready(const struct tr_worker *w) {
+  const struct tr_deployment *d = w->deployment;
+  return d->n_ready || (d->n_slow && !w->n_leases) || large_for(w);
+}
 
 /* What the task will read of an input, at most: which task of its branch it is, where a CONCAT has branches, the worker
  * knows. Who made it, it finds in the bucket: the commits say. */
@@ -186,12 +200,12 @@ static void print_pieces(const struct tr_spec_stage *spec, int task, struct tr_t
   tr_text_add_char(out, ']');
 }
 
-static void print_task(const struct tr_task *t, const struct tr_worker *w, struct tr_text *out) {
+static void print_task(const struct tr_task *t, int64_t attempt, const struct tr_worker *w, struct tr_text *out) {
   const struct tr_query_stage *stage = t->stage;
   const char *query = stage->query->id;
   int task = (int)(t - stage->tasks);
   tr_text_add_format(out, "{\"lease\":\"%s/%d/%d/%lld\",\"query\":\"%s\",\"stage\":%d,\"task\":%d,\"attempt\":%lld",
-                     query, stage->no, task, (long long)t->attempt, query, stage->no, task, (long long)t->attempt);
+                     query, stage->no, task, (long long)attempt, query, stage->no, task, (long long)attempt);
   if (t->lost_attempt) tr_text_add_format(out, ",\"replaces\":%lld", (long long)t->lost_attempt);
   tr_text_add_str(out, ",\"fragment\":");
   tr_text_add_str(out, stage->spec->fragment);
@@ -220,9 +234,29 @@ static void take_lease(struct tr_state *s, struct tr_task *t, struct tr_worker *
   t->since = at.now;
   tr_task_set(s, t, TR_TASK_LEASED);
   t->attempt = attempt;
+  if (attempt > t->given) t->given = attempt;
   t->worker = w;
   w->n_leases++;
   start(s, t->stage->query, at);
+}
+
+static int64_t next_attempt(const struct tr_state *s, struct tr_task *t) {
+  if (t->given < t->attempt) t->given = t->attempt;
+  if (t->given < s->epoch_base) t->given = s->epoch_base;
+  return ++t->given;
+}
+
+/* A worker that has nothing to do tries a task that another one has had for long. */
+static int32_t give_copy(struct tr_state *s, struct tr_worker *w, struct tr_clock at, struct tr_text *out) {
+  for (struct tr_task *t = s->leased_first; t; t = t->next) {
+    if (!t->slow || t->stage->query->deployment != w->deployment) continue;
+    tr_copy_give(t, w, next_attempt(s, t), at.now + s->options.lease_ms, at);
+    print_task(t, t->given, w, out);
+    s->counters.leases++;
+    s->counters.copies++;
+    return 1;
+  }
+  return 0;
 }
 
 int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, struct tr_clock at, struct tr_text *out) {
@@ -235,11 +269,12 @@ int32_t tr_lease_give(struct tr_state *s, struct tr_worker *w, int32_t want, str
   for (struct tr_task *t; given < want; given++) {
     t = large_for(w);
     if (!t && (given >= fair || !(t = next_task(d)))) break;
-    take_lease(s, t, w, (t->attempt > s->epoch_base ? t->attempt : s->epoch_base) + 1, at);
+    take_lease(s, t, w, next_attempt(s, t), at);
     if (given) tr_text_add_char(out, ',');
-    print_task(t, w, out);
+    print_task(t, t->attempt, w, out);
     s->counters.leases++;
   }
+  if (!given && want > 0 && d->n_slow && !w->n_leases) return give_copy(s, w, at, out);
   return given;
 }
 
@@ -280,6 +315,10 @@ bool tr_lease_renew(struct tr_state *s, struct tr_worker *w, const char *lease, 
   int64_t attempt;
   if (!tr_lease_parse(lease, query, &stage, &task, &attempt)) return false;
   struct tr_task *t = find_task(s, w->deployment, query, stage, task);
+  if (t && tr_copy_is(t, attempt)) {
+    if (t->copy == w) w->copy_until = at.now + s->options.lease_ms;
+    return true;
+  }
   if (!t || t->state == TR_TASK_DONE || attempt < t->attempt) return false;
   if (t->state == TR_TASK_LEASED && (attempt != t->attempt || t->worker != w)) return attempt == t->attempt;
   if (t->state == TR_TASK_LEASED) {
@@ -312,9 +351,25 @@ bool tr_report_check(const struct tr_state *s, const struct tr_deployment *d, co
   return true;
 }
 
-/* Goes back to be given out again, at once or after a while. */
+/* The second lease becomes the only one. */
+static void promote(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
+  struct tr_worker *w = t->copy;
+  unlink_leased(s, t);
+  if (t->worker) t->worker->n_leases--;
+  w->copy_of = NULL;
+  t->copy = NULL;
+  t->worker = w; /* in whose count it is already */
+  t->attempt = w->copy_attempt;
+  t->since = w->copy_since;
+  t->until = at.now + s->options.lease_ms;
+  append_leased(s, t);
+}
+
+/* Goes back to be given out again, at once or after a while; unless a second worker has it. */
 static void put_back(struct tr_state *s, struct tr_task *t, int64_t delay, struct tr_clock at) {
-  if (delay > 0) {
+  if (t->copy) {
+    promote(s, t, at);
+  } else if (delay > 0) {
     t->until = at.now + delay;
     tr_task_set(s, t, TR_TASK_BACKOFF);
   } else {
@@ -346,25 +401,24 @@ static void failed(struct tr_state *s, struct tr_task *t, bool give_up, const st
   put_back(s, t, s->options.backoff_ms << (2 * (t->failures - 1)), at);
 }
 
-/* Whether there is a worker, or may be one, that has enough more memory than the task has failed for. */
-static bool larger_exists(const struct tr_deployment *d, int64_t memory) {
+/* Whether there is a worker, or may be one, that has enough more memory than the task has failed for, and time. */
+static bool larger_exists(const struct tr_deployment *d, int64_t memory, bool outlasts) {
   const struct tr_aws_record *r = d->aws;
   size_t at = 0;
   for (const struct tr_worker *w; (w = tr_name_map_next(&d->workers, &at));)
-    if (!w->drain && is_larger(w->memory, memory)) return true;
+    if (!w->drain && may_have(w, memory, outlasts)) return true;
   if (!r || !r->limits.workers) return false;
   int64_t most = r->ecs.cluster ? r->ecs.memory_mb : 0;
   if (r->ec2.group && r->ec2.memory_mb > most) most = r->ec2.memory_mb;
-  for (int i = 0; i < r->n_functions; i++)
+  for (int i = 0; i < r->n_functions && !outlasts; i++)
     if (r->functions[i].memory_mb > most) most = r->functions[i].memory_mb;
-  return most << 20 >= memory * TR_MEMORY_OF_BUDGET;
+  return most && most << 20 >= memory * TR_MEMORY_OF_BUDGET;
 }
 
-enum { MEMORY_TEXT = 400 };
-static void say_too_large(const struct tr_task *t, int64_t memory, char text[MEMORY_TEXT]) {
+static void say_too_large(const struct tr_task *t, int64_t memory, char text[TEXT]) {
   const struct tr_query_stage *stage = t->stage;
   snprintf(
-      text, MEMORY_TEXT,
+      text, TEXT,
       "task %d of stage %d (%s) does not fit into a memory budget of %lld bytes, and this deployment has no workers "
       "with a larger one: give it larger functions, tasks or instances (elsewhere TERALITY_MEMORY_BUDGET), or cut "
       "the data into more files or row groups",
@@ -375,21 +429,46 @@ static void say_too_large(const struct tr_task *t, int64_t memory, char text[MEM
 static bool ask_for_memory(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
   int64_t memory = r->by ? r->by->memory : 0;
   if (!r->retry || strcmp(r->class, "MemoryError") != 0 || memory <= 0) return false;
-  if (memory < t->memory || !larger_exists(t->stage->query->deployment, memory)) return false;
+  if (memory < t->memory || !larger_exists(t->stage->query->deployment, memory, t->outlasts)) return false;
   t->memory = memory;
   t->same = 0; /* with another budget it is another attempt */
   failed(s, t, false, &(struct tr_query_error){r->class, r->sealed, NULL, 0, 0}, at);
   return true;
 }
 
+static void fail_too_long(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
+  const struct tr_query_stage *stage = t->stage;
+  char text[TEXT];
+  snprintf(text, sizeof text,
+           "task %d of stage %d (%s) ran in %d functions until their time was over, and this deployment has no other "
+           "workers: cut the data into smaller pieces (target_rows), or give it tasks (ECS) or instances (EC2)",
+           (int)(t - stage->tasks), stage->no, stage->spec->role, t->cut);
+  struct tr_query_error error = {"TaskTooLong", NULL, text, stage->no, (int32_t)(t - stage->tasks)};
+  tr_query_fail(s, stage->query, &error, at);
+}
+
+/* It ran until its function's time was over. That may be because it began late, but not again and again: then it waits
+ * for a worker that has time, and when there will be none the query fails, rather than begin anew for ever. */
+static void out_of_time(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
+  t->cut++;
+  s->counters.tasks_cut++;
+  if (t->cut >= CUTS && larger_exists(t->stage->query->deployment, t->memory, true)) t->outlasts = true;
+  if (t->outlasts || t->cut < s->options.max_attempts) put_back(s, t, 0, at);
+  else fail_too_long(s, t, at);
+}
+
 /* Who could have run the large ones may be gone, for good. */
 void tr_lease_look_at_large(struct tr_state *s, struct tr_deployment *d, struct tr_clock at) {
-  char text[MEMORY_TEXT];
+  char text[TEXT];
   for (struct tr_task *t = d->large; t; t = t->next) {
     if (t->until && t->until > at.now) continue;
-    if (!t->until || larger_exists(d, t->memory)) {
+    if (!t->until || larger_exists(d, t->memory, t->outlasts)) {
       t->until = at.now + s->options.worker_ms;
       continue;
+    }
+    if (t->outlasts) {
+      fail_too_long(s, t, at);
+      return;
     }
     say_too_large(t, t->memory, text);
     struct tr_query_error error = {"MemoryError", NULL, text, t->stage->no, (int32_t)(t - t->stage->tasks)};
@@ -407,7 +486,7 @@ static uint64_t error_print(const struct tr_report *r) {
 
 static bool is_current(const struct tr_task *t, int64_t attempt) {
   if (t->state == TR_TASK_DONE) return false;
-  return t->state == TR_TASK_LEASED ? t->attempt == attempt : attempt > t->attempt;
+  return t->state == TR_TASK_LEASED ? t->attempt == attempt : attempt > t->attempt && attempt > t->given;
 }
 
 static void lose_input(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
@@ -426,10 +505,12 @@ static void lose_input(struct tr_state *s, const struct tr_report *r, struct tr_
 }
 
 static void apply_failure(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
+  if (tr_copy_is(t, r->attempt)) tr_copy_drop(t); /* the first is still at it */
   if (!is_current(t, r->attempt)) return;
   if (t->state != TR_TASK_LEASED) t->attempt = r->attempt;
   if (r->returned) {
-    put_back(s, t, 0, at);
+    if (r->seconds > 0) out_of_time(s, t, at);
+    else put_back(s, t, 0, at);
     return;
   }
   if (r->lost_stage >= 0) {
@@ -437,7 +518,7 @@ static void apply_failure(struct tr_state *s, const struct tr_report *r, struct 
     return;
   }
   if (ask_for_memory(s, r, t, at)) return;
-  char text[MEMORY_TEXT];
+  char text[TEXT];
   uint64_t print = error_print(r);
   t->same = t->error == print ? t->same + 1 : 1;
   t->error = print;
@@ -452,9 +533,15 @@ static void apply_failure(struct tr_state *s, const struct tr_report *r, struct 
 /* What an attempt cost is counted once: by its report, or when its lease ran out. A lease of before a restart could not
  * run out. */
 static void charge(struct tr_state *s, const struct tr_report *r, struct tr_task *t, struct tr_clock at) {
-  bool current = t->state == TR_TASK_LEASED && t->attempt == r->attempt;
-  if (r->returned || (!current && r->attempt > s->epoch_base)) return;
-  tr_spend_task(s, t, r->by, r->ok || !current ? r->seconds : tr_spend_flight_seconds(t, at), r->ok);
+  bool current = t->state == TR_TASK_LEASED && t->attempt == r->attempt, copy = tr_copy_is(t, r->attempt);
+  bool ran = !r->returned || r->seconds > 0;
+  if (!ran || (!current && !copy && r->attempt > s->epoch_base)) return;
+  double flight = copy ? tr_copy_seconds(t, at) : tr_spend_flight_seconds(t, at);
+  tr_spend_task(s, t, r->by, r->ok || !(current || copy) ? r->seconds : flight, r->ok);
+  if (!r->ok || !t->copy) return;
+  /* Of two that ran one was in vain. */
+  if (copy) tr_spend_task(s, t, t->worker, tr_spend_flight_seconds(t, at), false);
+  else tr_spend_task(s, t, t->copy, tr_copy_seconds(t, at), false);
 }
 
 void tr_report_apply(struct tr_state *s, const struct tr_report *r, struct tr_clock at) {

@@ -166,15 +166,18 @@ void tr_query_print(const struct tr_query *q, enum tr_query_state state, const s
   tr_text_add_char(out, '}');
 }
 
+static void end_flight(struct tr_state *s, struct tr_task *t, struct tr_clock at) {
+  tr_spend_task(s, t, t->worker, tr_spend_flight_seconds(t, at), false);
+  if (t->copy) tr_spend_task(s, t, t->copy, tr_copy_seconds(t, at), false);
+}
+
 /* What still runs of a query that ends has cost something too. */
 static void end_flights(struct tr_state *s, struct tr_query *q, struct tr_clock at) {
   q->usd_flight = 0;
   for (int i = 0; i < q->spec.n_stages && q->n_leased; i++) {
     struct tr_query_stage *stage = &q->stages[i];
     for (int t = 0; t < stage->spec->n_tasks && stage->n_leased; t++)
-      if (stage->tasks[t].state == TR_TASK_LEASED)
-        tr_spend_task(s, &stage->tasks[t], stage->tasks[t].worker, tr_spend_flight_seconds(&stage->tasks[t], at),
-                      false);
+      if (stage->tasks[t].state == TR_TASK_LEASED) end_flight(s, &stage->tasks[t], at);
   }
 }
 

@@ -160,6 +160,7 @@ static void sweep(struct tr_state *s, struct tr_clock at) {
 
 int64_t tr_state_tick(struct tr_state *s, struct tr_clock at) {
   tr_leases_tick(s, at);
+  tr_copy_tick(s, at);
   if (s->swept + SWEEP_MS <= at.now) sweep(s, at);
   int64_t next = s->swept + SWEEP_MS, spend = tr_spend_tick(s, at);
   if (spend < next && s->leased_first) next = spend;

@@ -77,6 +77,7 @@ struct tr_deployment {
   struct tr_query *turn;         /* where the next lease looks first */
   struct tr_name_map workers;
   int64_t n_ready, n_leased, n_large;     /* tasks */
+  int64_t n_slow;                         /* leased ones that a second worker may have */
   struct tr_task *large;                  /* those that are LARGE */
   int64_t n_left;                         /* tasks of its queries that are not done */
   double task_seconds;                    /* moving mean; 0 = none seen */
@@ -92,7 +93,7 @@ struct tr_deployment {
   bool spot;            /* its instances are asked for at spot prices */
 };
 
-/* LARGE: ready, for workers with more memory than it has failed for. */
+/* LARGE: ready, for workers with more memory than it has failed for, or with more time than functions have. */
 enum tr_task_state { TR_TASK_WAITING, TR_TASK_READY, TR_TASK_LARGE, TR_TASK_BACKOFF, TR_TASK_LEASED, TR_TASK_DONE };
 
 struct tr_task {
@@ -102,16 +103,21 @@ struct tr_task {
   struct tr_worker *worker;    /* that holds the lease */
   int64_t until;               /* end of the lease or of the backoff; of a large one: when to look for workers again */
   int64_t since;               /* when the lease was given */
-  int64_t attempt;             /* the last one given out; of a done task: the one that won */
+  struct tr_worker *copy;      /* that has a second lease (straggler.c); NULL = nobody */
+  int64_t attempt;             /* of the lease, or of the last one; of a done task: the one that won */
+  int64_t given;               /* the last one given out by this run of the scheduler */
   int64_t lost_attempt;        /* its object is gone: the next attempt replaces it; 0 = none */
   int64_t rows, bytes;
   double core_seconds; /* of a done task */
   double usd;          /* of all its attempts */
   int64_t memory;      /* the budget of a worker that it has failed for, the largest; 0 = of none */
   uint64_t error;      /* what the last failure looked like */
-  uint8_t state, failures, same;
-  uint8_t slot; /* the kind of worker that did it (prices.h); 0 after a restart */
-  bool queued;  /* in the retry queue, perhaps in vain */
+  uint8_t state, failures, same, copies;
+  uint8_t slot;  /* the kind of worker that did it (prices.h); 0 after a restart */
+  uint8_t cut;   /* so often it ran until its function's time was over */
+  bool outlasts; /* so no function gets it any more */
+  bool queued;   /* in the retry queue, perhaps in vain */
+  bool slow;     /* a second worker may have it */
 };
 
 /* What done tasks of a stage took on one kind of worker. */
@@ -164,9 +170,11 @@ struct tr_worker {
   struct tr_deployment *deployment;
   int64_t seen, since, memory; /* since: first call */
   int32_t cores, n_leases;
-  int32_t slot;                 /* of its kind in prices.h */
-  int64_t idle_from;            /* has had no lease since then; 0 = has one (launch/) */
-  int64_t stay_ms;              /* told to stay so long without a lease; 0 = as its own settings say */
+  int32_t slot;            /* of its kind in prices.h */
+  int64_t idle_from;       /* has had no lease since then; 0 = has one (launch/) */
+  int64_t stay_ms;         /* told to stay so long without a lease; 0 = as its own settings say */
+  struct tr_task *copy_of; /* it has a second lease of; NULL = of none. Counts in n_leases */
+  int64_t copy_attempt, copy_since, copy_until;
   bool drain, told;             /* told: an answer has said so */
   bool counted;                 /* as one that was started (launch/) */
   bool start_paid;              /* its start is in the deployment's costs */
@@ -175,7 +183,7 @@ struct tr_worker {
 
 struct tr_state_counters {
   int64_t queries_accepted, queries_done, queries_failed, queries_cancelled;
-  int64_t tasks_done, tasks_failed, leases, leases_expired, leases_adopted, reloads;
+  int64_t tasks_done, tasks_failed, tasks_cut, leases, leases_expired, leases_adopted, copies, reloads;
   double usd;
 };
 
@@ -193,6 +201,7 @@ struct tr_state {
   int64_t grace_until;                        /* 0 = over */
   int64_t versions;                           /* the last aws_version given */
   int64_t swept;                              /* when silent workers and old queries were looked for */
+  int64_t copied_at;                          /* when tr_copy_tick looked last */
   int64_t spent_at;                           /* when tr_spend_tick looked last */
   bool broken;                                /* memory ran out in the middle of a change */
   struct tr_state_counters counters;
@@ -274,10 +283,10 @@ struct tr_report {
   char query[TR_ID_BYTES];
   int32_t stage, task;
   int64_t attempt;
-  bool ok, retry, returned; /* returned: handed back without having run */
+  bool ok, retry, returned; /* returned: handed back, nobody's fault */
   int64_t winner;           /* attempt whose commit the bucket has, when ok */
   int64_t rows;
-  double seconds;
+  double seconds; /* of a task handed back: > 0 = it ran so long, until its worker's time was over */
   struct tr_segments segments;
   const char *class, *sealed, *text; /* of a failure */
   int32_t lost_stage, lost_task;     /* an input object that is gone; -1 = none */
@@ -308,6 +317,18 @@ void tr_leases_tick(struct tr_state *s, struct tr_clock at);
 void tr_lease_look_at_large(struct tr_state *s, struct tr_deployment *d, struct tr_clock at);
 /* Workers that would end the work at hand in target_ms. */
 int64_t tr_workers_wanted(const struct tr_state *s, const struct tr_deployment *d);
+
+/* straggler.c. A second lease of a task that is leased. */
+void tr_copy_give(struct tr_task *t, struct tr_worker *w, int64_t attempt, int64_t until, struct tr_clock at);
+/* The second lease is over; its worker hears of it with its next call. */
+void tr_copy_drop(struct tr_task *t);
+/* No second worker is to have it any more. */
+void tr_copy_calm(struct tr_task *t);
+bool tr_copy_is(const struct tr_task *t, int64_t attempt);
+/* How long the second worker has been at it: its share of its time. */
+double tr_copy_seconds(const struct tr_task *t, struct tr_clock at);
+/* Looks for stragglers, and for second leases that have run out. */
+void tr_copy_tick(struct tr_state *s, struct tr_clock at);
 
 /* Between query.c and lease.c: a change of a task's state keeps every count and list true. A lease or backoff takes its
  * end from t->until, which for leases never is before that of an older one. */

@@ -138,7 +138,10 @@ static void request(char *head, const char *body, size_t n) {
       size_t k = strlen(tr_api_param_names[i]);
       if (strncmp(p, tr_api_param_names[i], k) == 0 && p[k] == '=') h.params[i] = p + k + 1;
     }
-  const char *key = !who ? "" : *who == 'a' ? "admin" : *who == 'u' ? f.user : *who == 'w' ? f.worker
+  const char *key = !who          ? ""
+                    : *who == 'a' ? "admin"
+                    : *who == 'u' ? f.user
+                    : *who == 'w' ? f.worker
                     : *who == 't' ? f.proved
                                   : who;
   snprintf(bearer, sizeof bearer, "Bearer %s", key);

@@ -117,6 +117,29 @@ static void unknown_work_is_some_work(void **state) {
   assert_int_equal(decide(&v).kinds[L].launch, 1);
 }
 
+static void what_functions_cannot_do_is_for_others(void **state) {
+  (void)state;
+  struct tr_scale_view v = view_of(3000, 4);
+  v.tasks_large = v.tasks_long = 4;
+  struct tr_scale_orders o = decide(&v);
+  assert_int_equal(o.kinds[L].launch, 0);
+  assert_true(o.kinds[E].launch + o.kinds[F].launch > 0);
+  /* Functions are there and have enough to do, and one task waits for somebody else. */
+  v.core_seconds_left = 10;
+  v.tasks_large = v.tasks_long = 1;
+  v.kinds[L].running = v.kinds[L].busy = 3;
+  o = decide(&v);
+  assert_int_equal(o.kinds[L].launch, 0);
+  assert_int_equal(o.kinds[E].launch + o.kinds[F].launch, 1);
+  v.kinds[E].starting = 1;
+  o = decide(&v);
+  assert_int_equal(o.kinds[L].launch + o.kinds[E].launch + o.kinds[F].launch, 0);
+  /* When there is nobody else there is nothing to do. */
+  v.kinds[E] = v.kinds[F] = (struct tr_scale_kind){0};
+  o = decide(&v);
+  assert_int_equal(o.kinds[L].launch, 0);
+}
+
 static void much_work_is_both(void **state) {
   (void)state;
   struct tr_scale_view v = view_of(1e6, 100000);
@@ -472,6 +495,7 @@ static struct tr_scale_view random_view(void) {
   if (below(2)) v.task_core_seconds = size(1000);
   if (below(3) == 0) v.task_memory = (int64_t)size(64e9);
   if (v.task_memory && below(2)) v.tasks_large = (int32_t)below((uint64_t)v.tasks_open + 1);
+  if (below(3) == 0) v.tasks_long = (int32_t)below((uint64_t)v.tasks_open + 1);
   for (int i = 0; i < v.n_kinds; i++) v.kinds[i] = random_kind();
   return v;
 }
@@ -503,6 +527,7 @@ static bool could_launch(const struct tr_scale_view *v) {
     if (k->burst < 1) return false; /* there will be more in a second */
     if (k->max <= 0 || k->cores <= 0 || k->failing_for_s > 0) continue;
     if (v->task_memory > k->memory) continue;
+    if (v->tasks_long > 0 && k->launcher == TR_SCALE_LAMBDA) continue;
     some = true;
     cheapest = fmin(cheapest, k->usd_per_hour / 3600 * (k->start_s + fmax(1, v->target_s) + k->idle_s));
   }
@@ -681,6 +706,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(little_work_is_lambdas),
       cmocka_unit_test(no_more_workers_than_tasks),
+      cmocka_unit_test(what_functions_cannot_do_is_for_others),
       cmocka_unit_test(a_long_target_waits_for_the_cheap_kind),
       cmocka_unit_test(unknown_work_is_some_work),
       cmocka_unit_test(much_work_is_both),

@@ -120,10 +120,11 @@ static inline struct tr_query *fixture_query(struct fixture *f, int n, int p) {
   return q;
 }
 
-/* m0 has 1 GiB, m1 2 and so on; with other names all have one. */
+/* m0 has 1 GiB, m1 2 and so on; with other names all have one. Those whose name begins with f are functions. */
 static inline struct tr_worker *fixture_worker(struct fixture *f, const char *name) {
   int64_t gib = name[0] == 'm' && name[1] >= '0' && name[1] <= '9' ? name[1] - '0' + 1 : 1;
-  return tr_worker_seen(f->s, f->d, name, "local", NULL, 2, gib << 30, f->at, &f->fault);
+  return tr_worker_seen(f->s, f->d, name, *name == 'f' ? "lambda-small" : "local", NULL, 2, gib << 30, f->at,
+                        &f->fault);
 }
 
 /* Leases up to `want` tasks; their names, apart by newlines, in a static text. */

@@ -120,7 +120,8 @@ static void usage_is_durable(void **state) {
   done(f, &r, 100, 5);
   fixture_commit(f);
   fixture_restart(f);
-  struct tr_journal_row *row = tr_journal_read(f->s->journal, TR_JOURNAL_USAGE, "ttt", f->account->id, "0000-00-00", "");
+  struct tr_journal_row *row =
+      tr_journal_read(f->s->journal, TR_JOURNAL_USAGE, "ttt", f->account->id, "0000-00-00", "");
   assert_true(tr_journal_next(row));
   near(tr_row_double(row, 6), 100 * lambda_second + 0.0004e-3 + 2 * 0.005e-3);
   tr_journal_end(row);

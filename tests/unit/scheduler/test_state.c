@@ -135,6 +135,64 @@ static void a_task_handed_back_costs_no_attempt(void **state) {
   }
 }
 
+/* Takes a lease and hands it back, for the worker's time was over. False when there was none. */
+static bool run_out_of_time(struct fixture *f, const char *worker) {
+  assert_false(f->d->n_ready && !tr_lease_ready(fixture_worker(f, worker)));
+  const char *given = fixture_lease(f, worker, 1);
+  if (!*given) return false;
+  struct tr_report r = fixture_report(given);
+  r.returned = true;
+  r.seconds = 800;
+  r.by = fixture_worker(f, worker);
+  tr_report_apply(f->s, &r, f->at);
+  return true;
+}
+
+static void a_task_too_long_for_functions_ends_the_query(void **state) {
+  struct fixture *f = *state;
+  char id[TR_ID_BYTES];
+  memcpy(id, fixture_query(f, 1, 1)->id, sizeof id);
+  for (int i = 0; i < 3; i++) {
+    assert_true(run_out_of_time(f, "f1"));
+    assert_int_equal(f->d->n_ready, 1);
+  }
+  assert_true(run_out_of_time(f, "f2"));
+  const char *final = fixture_final(f, id);
+  assert_non_null(strstr(final, "\"state\":\"failed\""));
+  assert_non_null(strstr(final, "TaskTooLong"));
+  assert_non_null(strstr(final, "task 0 of stage 0 (scan) ran in 4 functions until their time was over"));
+  assert_int_equal(f->d->n_ready + f->d->n_large + f->d->n_leased, 0);
+}
+
+static void a_task_too_long_for_functions_goes_to_others(void **state) {
+  struct fixture *f = *state;
+  struct tr_query *q = fixture_query(f, 2, 1);
+  assert_int_equal(lines(fixture_lease(f, "other", 1)), 1);
+  for (int i = 0; i < 2; i++) assert_true(run_out_of_time(f, "f1"));
+  assert_int_equal(f->d->n_ready, 0);
+  assert_int_equal(f->d->n_large, 1);
+  for (int i = 0; i < 10; i++) assert_false(run_out_of_time(f, "f2"));
+  assert_false(tr_lease_ready(fixture_worker(f, "f2")));
+  fixture_done(f, lease_of(q->id, 0, 0, 1), 4);
+  assert_true(tr_lease_ready(fixture_worker(f, "other")));
+  assert_int_equal(lines(fixture_lease(f, "other", 2)), 1);
+  assert_int_equal(f->d->n_large + f->d->n_ready, 0);
+  fixture_done(f, lease_of(q->id, 0, 1, 3), 4);
+  assert_true(run_out_of_time(f, "f1")); /* of the next stage */
+}
+
+static void when_nobody_else_is_left_a_long_task_ends_the_query(void **state) {
+  struct fixture *f = *state;
+  char id[TR_ID_BYTES];
+  memcpy(id, fixture_query(f, 1, 1)->id, sizeof id);
+  fixture_worker(f, "other");
+  for (int i = 0; i < 2; i++) assert_true(run_out_of_time(f, "f1"));
+  assert_int_equal(f->d->n_large, 1);
+  fixture_worker(f, "other")->drain = true;
+  for (int i = 0; i < 40 && f->d->n_left; i++) fixture_pass(f, 5000);
+  assert_non_null(strstr(fixture_final(f, id), "TaskTooLong"));
+}
+
 static void cancel_ends_leases(void **state) {
   struct fixture *f = *state;
   struct tr_query *q = fixture_query(f, 4, 1);
@@ -371,6 +429,9 @@ int main(void) {
       CASE(errors_are_tried_again_or_not),
       CASE(sealed_texts_tell_errors_apart),
       CASE(a_task_handed_back_costs_no_attempt),
+      CASE(a_task_too_long_for_functions_ends_the_query),
+      CASE(a_task_too_long_for_functions_goes_to_others),
+      CASE(when_nobody_else_is_left_a_long_task_ends_the_query),
       CASE(cancel_ends_leases),
       CASE(a_restart_goes_on),
       CASE(a_restart_does_not_hold_what_nobody_has),

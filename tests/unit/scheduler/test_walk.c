@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 static uint64_t random_state;
+static int64_t second_leases, large_tasks; /* seen: they must come up at all */
 
 static uint64_t below(uint64_t n) {
   random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
@@ -67,11 +68,22 @@ static void check_all(const struct fixture *f) {
   int64_t large = 0;
   for (const struct tr_task *t = f->d->large; t; t = t->next, large++) {
     assert_int_equal(t->state, TR_TASK_LARGE);
-    assert_true(t->memory > 0 && (!t->next || t->next->prev == t));
+    assert_true((t->memory > 0 || t->outlasts) && (!t->next || t->next->prev == t));
   }
   assert_int_equal(f->d->n_large, large);
+  large_tasks += large;
   size_t i = 0;
-  for (const struct tr_worker *w; (w = tr_name_map_next(&f->d->workers, &i));) of_workers += w->n_leases;
+  for (const struct tr_worker *w; (w = tr_name_map_next(&f->d->workers, &i));) {
+    of_workers += w->n_leases - (w->copy_of != NULL);
+    second_leases += w->copy_of != NULL;
+    if (w->copy_of) assert_true(w->copy_of->copy == w && w->copy_of->state == TR_TASK_LEASED);
+  }
+  int64_t slow = 0;
+  for (const struct tr_task *t = f->s->leased_first; t; t = t->next) {
+    slow += t->slow;
+    assert_true(!t->copy || (t->copy->copy_of == t && !t->slow && t->given >= t->copy->copy_attempt));
+  }
+  assert_int_equal(f->d->n_slow, slow);
   assert_int_equal(f->d->n_ready, ready);
   assert_int_equal(f->d->n_leased, leased);
   assert_int_equal(in_list, leased);
@@ -88,7 +100,7 @@ struct held {
 
 static const char *worker_name(void) {
   static char name[8];
-  snprintf(name, sizeof name, "m%d", (int)below(5));
+  snprintf(name, sizeof name, "%c%d", below(3) ? 'm' : 'f', (int)below(5));
   return name;
 }
 
@@ -132,6 +144,7 @@ static void report(struct fixture *f, struct held *held, bool good) {
   else if (how == 10) {
     struct tr_report r = fixture_report(lease);
     r.returned = true;
+    r.seconds = (double)below(2);
     tr_report_apply(f->s, &r, f->at);
   }
   /* Some are reported twice. */
@@ -167,7 +180,7 @@ static void step(struct fixture *f, struct held *held) {
   else if (what < 35) take(f, held);
   else if (what < 75) report(f, held, false);
   else if (what < 85) renew(f, held);
-  else if (what < 97) fixture_pass(f, (int64_t)below(what == 96 ? 20000 : 500));
+  else if (what < 97) fixture_pass(f, (int64_t)below(what == 96 ? 20000 : what == 95 ? 5000 : 500));
   else if (what < 98 && f->d->first) tr_query_cancel(f->s, f->d->first, f->at);
   commit(f);
   tr_journal_fail_at(f->s->journal, 0);
@@ -199,6 +212,7 @@ static void walk(void **state) {
     assert_int_equal(f->d->n_left, 0);
   }
   free(held);
+  assert_true(second_leases > 20 && large_tasks > 20);
 }
 
 int main(void) {

@@ -108,8 +108,8 @@ void pq_spread(void *dst, int width, const uint8_t *valid, int64_t n, int64_t n_
 bool pq_decode_indices(const struct pq_page *p, const void *dictionary, int64_t n_dictionary, int width, void *to);
 bool pq_in_range(const uint32_t *ids, int64_t n, int64_t limit);
 
-/* A slot of the table. Short texts lie in it whole; the slots of a bucket fill one cache line, so that a look-up touches
- * one line, which can be asked for early. */
+/* A slot of the table. Short texts lie in it whole; the slots of a bucket fill one cache line, so that a look-up
+ * touches one line, which can be asked for early. */
 struct pq_slot {
   uint64_t rest;   /* second half of the view, or a long text's hash */
   uint32_t prefix; /* first 4 bytes of the text */

@@ -1,8 +1,8 @@
 /* A dictionary of texts under construction: views, their bytes, hashes, and an open-addressing table.
  *
  * Look-ups come in batches, and whoever makes a batch prefetches the slots, so that cache misses overlap with that
- * work. A bucket of four slots is one cache line and is compared at once; a bucket that is full goes on in the next one,
- * which the table is empty enough to make rare: lines that nobody asked for early were a third of the time.
+ * work. A bucket of four slots is one cache line and is compared at once; a bucket that is full goes on in the next
+ * one, which the table is empty enough to make rare: lines that nobody asked for early were a third of the time.
  */
 #include "data/format/parquet/decode_int.h"
 #include <string.h>
