@@ -100,16 +100,21 @@ def select_lazily(grouped: Any, key: Any, subset: Any) -> Any:
     return _new(cls, subset, key, grouped, **fields)
 
 
-def _check_labels(obj: DataFrame, labels: list[Hashable]) -> None:
+def _check_labels(obj: DataFrame, by: Any, labels: list[Hashable]) -> None:
     table = native_of(obj)
     assert table is not None
     for label in labels:
         if not isinstance(label, (str, int, float)) or isinstance(label, bool):
             raise Fallback(f"by with an element of type {type(label).__name__}")
-        if label not in table.columns or not table.columns.is_unique:
-            raise Fallback(f"by={label!r} is not one column")
     if any(name is not None and name in labels for name in table.index_names):
-        raise Fallback("by names both a column and an index level")
+        raise Fallback("by names an index level")
+    for label in labels:
+        if label in table.columns and table.columns.is_unique:
+            continue
+        # A list as long as the frame may be the keys themselves.
+        if table.columns.is_unique and not (isinstance(by, list) and len(by) == table.nrows()):
+            raise KeyError(label)
+        raise Fallback(f"by={label!r} is not one column")
 
 
 @native("DataFrame.groupby")
@@ -136,7 +141,7 @@ def frame_groupby(
     labels = by if isinstance(by, list) else [by]
     if not labels:
         raise Fallback("by=[]")
-    _check_labels(self, labels)
+    _check_labels(self, by, labels)
     return group_lazily(self, by, as_index=as_index, sort=sort, group_keys=group_keys, observed=observed, dropna=dropna)
 
 

@@ -42,6 +42,19 @@ class Settings:
         self.apply()
 
 
+class Mode(str):
+    """The mode, which is text, and pandas' options that begin with ``mode``: scripts set ``options.mode.…``."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(pandas.options.mode, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(pandas.options.mode, name, value)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *dir(pandas.options.mode)]
+
+
 current = Settings()
 _OWN = ("mode", "min_rows", "min_bytes", "quiet")
 
@@ -52,6 +65,7 @@ class Options:
     Attributes
     ----------
     mode : {"auto", "native", "strict", "off"}
+        Its attributes are pandas' options of that name, as ``options.mode.string_storage``.
     min_rows, min_bytes : int
         From these sizes on a pandas-made object goes native in auto mode.
     quiet : bool
@@ -59,6 +73,8 @@ class Options:
     """
 
     def __getattr__(self, name: str) -> Any:
+        if name == "mode":
+            return Mode(current.mode)
         return getattr(current, name) if name in _OWN else getattr(pandas.options, name)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -98,6 +98,15 @@ def test_a_post_that_may_have_arrived_is_not_repeated(api: Api) -> None:
     assert api.post("/v1/queries", {}, again=True) == {}
 
 
+def test_a_wait_for_the_scheduler_is_announced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_module, "_MOMENT_SECONDS", 0.1)
+    said: list[str] = []
+    with pytest.raises(ConnectionLost):
+        Api("http://127.0.0.1:9", "k", patience_seconds=1.5, telling=said.append).get("/v1/deployments")
+    assert len(said) == 1
+    assert said[0].startswith("http://127.0.0.1:9: no scheduler answers (")
+
+
 def test_nobody_there_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_module, "_PATIENCE_SECONDS", 0.2)
     with pytest.raises(ConnectionLost, match="no scheduler answers"):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
+import terality
 from terality.remote import profiles
 from terality.remote.profiles import Profile
 
@@ -48,6 +50,12 @@ def test_what_is_missing_is_named_with_the_ways_to_give_it(empty_home: Path) -> 
     assert not empty_home.exists()
 
 
+def test_without_a_default_profile_those_there_are_get_named() -> None:
+    profiles.save(FULL, "local")
+    with pytest.raises(ValueError, match=r"not known: url .*or --profile: there is local$"):
+        profiles.load()
+
+
 def test_an_unknown_profile_names_those_there_are() -> None:
     profiles.save(FULL)
     with pytest.raises(ValueError, match=r"no profile 'prd' in .*: it has default"):
@@ -65,3 +73,19 @@ def test_a_file_that_is_no_ini_is_named() -> None:
     path.write_text("url = x\n")
     with pytest.raises(ValueError, match="config"):
         profiles.load()
+
+
+@pytest.mark.parametrize(
+    ("store", "arguments", "text"),
+    [
+        ("/tmp/x", {"options": {"target_row": 3}}, r"options\['target_row'\] is not known: expected target_rows"),
+        ("/tmp/x", {"options": {"partitions": "4"}}, r"options\['partitions'\]='4': expected a whole number"),
+        ("/tmp/x", {"min_rows": "1"}, r"min_rows='1': expected a whole number"),
+        ("/tmp/x", {"storage_options": {"key": "a"}}, "a folder takes none"),
+        ("s3://b/p", {"storage_options": {"nosuch": 1}}, r"storage_options\['nosuch'\] is not known for .*s3://b/p"),
+        ("s3://b/p", {"storage_options": [1]}, "storage_options that are no dict"),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_is_sent(store: str, arguments: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        terality.connect("http://127.0.0.1:9", api_key="k", deployment="d", store=store, **arguments)

@@ -58,6 +58,38 @@ def test_credentials_that_the_store_refuses(clusters: Any, on_s3: None, monkeypa
         clusters("s3://tables/refused").connect()
 
 
+def connect(cluster: Cluster, store: str, **arguments: Any) -> None:
+    """As ``cluster.connect``, but to any store and with any arguments."""
+    tenant = cluster.tenant
+    terality.connect(
+        cluster.url, api_key=tenant.key, deployment=tenant.deployment, store=store, min_rows=0, **arguments
+    )
+
+
+def test_credentials_are_given_as_to_readers(
+    clusters: Any, versitygw: servers.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = versitygw.environment
+    for name in given:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    cluster = clusters("s3://tables/given")
+    place = {"endpoint_url": given["AWS_ENDPOINT_URL"], "region_name": given.get("AWS_REGION", "us-east-1")}
+    right = {"key": given["AWS_ACCESS_KEY_ID"], "secret": given["AWS_SECRET_ACCESS_KEY"], "client_kwargs": place}
+    connect(cluster, cluster.store_url, storage_options=right)
+    with pytest.raises(PermissionError, match="SignatureDoesNotMatch"):
+        connect(cluster, cluster.store_url, storage_options={**right, "secret": "wrong"})
+
+
+def test_another_store_than_that_of_the_workers_is_said_so(clusters: Any, tmp_path: Path) -> None:
+    cluster = clusters()
+    cluster.connect()
+    connect(cluster, str(tmp_path / "another"))
+    cluster.worker()
+    with pytest.raises(FileNotFoundError, match=r"not the one in .*another\. Is that the store of this deployment\?"):
+        sums()
+
+
 def test_a_worker_without_rights_names_what_it_may_not_read(clusters: Any, on_s3: None) -> None:
     cluster = clusters("s3://tables/norights")
     cluster.connect(target_rows=500)

@@ -238,3 +238,29 @@ def test_unknown_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="expected one of off, auto, native, strict"):
         terality.options.mode = "fast"
     assert terality.options.display.max_rows == pd.options.display.max_rows
+
+
+def test_options_of_pandas_that_begin_with_mode_are_there() -> None:
+    """Many scripts set ``pd.options.mode.chained_assignment``; terality's own option is called mode, too."""
+    mode = terality.options.mode
+    assert isinstance(mode, str) and mode in ("off", "auto", "native", "strict")
+    assert mode.string_storage == pd.options.mode.string_storage  # type: ignore[attr-defined]
+    assert "string_storage" in dir(mode)
+    before = pd.options.mode.string_storage
+    try:
+        terality.options.mode.string_storage = "python"
+        assert pd.options.mode.string_storage == "python"
+    finally:
+        pd.options.mode.string_storage = before
+    with pytest.warns(pd.errors.Pandas4Warning, match="chained_assignment"):
+        terality.options.mode.chained_assignment = None
+    with pytest.raises(pd.errors.OptionError):
+        terality.options.mode.no_such_option = 1
+
+
+def test_a_key_that_is_no_column_is_refused_without_computing(fake: object) -> None:
+    df, table = lazy(small())
+    terality.report().reset()
+    with pytest.raises(KeyError, match="nothing"):
+        df.groupby("nothing")
+    assert table.runs == 0 and terality.is_lazy(df)

@@ -62,6 +62,8 @@ def test_parquet(column: str) -> None:
                 "pd.read_parquet(tmp + '/c.parquet', columns=['nosuch'])",
                 f"(df.set_index([{column!r}, 'g'])[['k']].to_parquet(tmp + '/d.parquet'), "
                 "pd.read_parquet(tmp + '/d.parquet'))[1]",
+                *(f"__import__('pyarrow.parquet').parquet.read_schema(tmp + '/{name}.parquet').remove_metadata()"
+                  ".to_string()" for name in "abcd"),
                 "pd.read_parquet(tmp + '/a.parquet', filters=[('g', '>', 1)])", "pd.read_parquet(tmp)"]  # fmt: skip
     found = disagreements({"df": frame()}, *sources)
     assert not found, "\n".join(found)
@@ -72,4 +74,10 @@ def test_falsy_names_of_levels() -> None:
     sources = ("df.set_index(['g', 'k']).rename_axis([0, 'k'])", "df.set_index('g').rename_axis(0)")
     written = [f"{source}[['int64']].to_csv(tmp + '/{i}.csv')" for i, source in enumerate(sources)]
     found = disagreements({"df": frame()}, *written)
+    assert not found, "\n".join(found)
+
+
+def test_a_folder_is_no_target() -> None:
+    sources = [f"df.{write}({path})" for write in ("to_csv", "to_parquet") for path in ("tmp", "tmp + '/'")]
+    found = disagreements({"df": frame()}, *sources)
     assert not found, "\n".join(found)

@@ -120,3 +120,22 @@ def test_missing_columns_of_levels() -> None:
         "df.groupby(('d', 'm'))[[('d', 'n'), ('0', '')]].median()",
     )
     assert not found, "\n".join(found)
+
+
+def test_keys_that_are_not_there() -> None:
+    """A list of as many names as there are rows is no list of columns: pandas takes it for the keys."""
+    found = disagreements(
+        {"df": frame()},
+        "df.groupby('nosuch').size()",
+        "df.groupby(5).size()",
+        "df.groupby(['g', 'nosuch', 'k']).size()",
+        "df.groupby(['nosuch', 'neither'])['int64'].sum()",
+        "df.head(2).groupby(['nosuch', 'neither'])['int64'].sum()",
+        "df.head(2).groupby(['g', 'nosuch'])['int64'].sum()",
+        "df.head(1).groupby('nosuch')['int64'].sum()",
+        "df.head(1).groupby(['nosuch'])['int64'].sum()",
+        "df.set_index('g').groupby('g')['int64'].sum()",
+        "df.set_index('g').groupby(['g', 'nosuch'])['int64'].sum()",
+        "df.rename_axis('k').groupby(['k', 'nosuch'])['int64'].sum()",
+    )
+    assert not found, "\n".join(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import glob
 import json
 import os
@@ -73,10 +74,18 @@ def _target(path: Any, storage_options: Any) -> Place:
     return Place(os.path.expanduser(os.fspath(path)))
 
 
-def _check_parent(place: Place) -> None:
-    """Refuse a folder that is not there, in pandas' words, before anything is computed for it."""
-    if place.store is None:
-        check_parent_directory(place.path)
+def _check_local(place: Place, words: str | None = None) -> None:
+    """Refuse what pandas refuses, before anything is computed for it: a path in no folder, or a folder itself.
+
+    `words` is the text about a folder, with a place for the path, where it is not the system's.
+    """
+    if place.store is not None:
+        return
+    check_parent_directory(place.path)
+    if os.path.isdir(place.path):
+        if words is None:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), place.path)
+        raise IsADirectoryError(errno.EISDIR, words.format(place.path))
 
 
 _opened: set[tuple[int, int]] = set()
@@ -335,7 +344,7 @@ def _write_parquet(self: DataFrame, path: Any, engine: Any, compression: Any, in
     if index is None:
         table = with_range(table)
     whole, names = columns_to_write(table, index)
-    _check_parent(place)
+    _check_local(place, "Failed to open local file '{}'. Detail: [errno 21] Is a directory")
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
     meta = arrow_schema(table, index).metadata[b"pandas"].decode()
@@ -358,7 +367,7 @@ def to_csv(self: DataFrame, path_or_buf: Any = None, *, sep: str = ",", na_rep: 
         raise Fallback("compression, or separators of several characters")
     table = table_of(self)
     whole, names = _csv_columns(table, index)
-    _check_parent(place)
+    _check_local(place)
     frame, at = whole.fetch(whole.exprs)
     frame = _engine.frame(frame.n_rows, tuple(frame.col(i) for i in at))
     _engine.write_csv(

@@ -261,7 +261,7 @@ def _window(self: Series, fn: str, out: str, **options: Any) -> Series:
 @native("Series.rank")
 def rank(self: Series, axis: Any = 0, method: str = "average", numeric_only: bool = False, na_option: str = "keep",
          ascending: bool = True, pct: bool = False) -> Series:  # fmt: skip
-    """Serve rank of numbers, datetimes and text."""
+    """Serve rank of numbers and datetimes."""
     refuse(
         axis=(axis, 0), numeric_only=(numeric_only, False), ascending=(ascending, True, False), pct=(pct, True, False)
     )

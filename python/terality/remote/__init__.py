@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _engine
 from . import profiles
-from .session import QueryError, Session
+from .session import OPTIONS, QueryError, Session
 
 __all__ = ["QueryError", "Session", "connect", "current", "disconnect"]
 
@@ -81,8 +81,7 @@ def connect_from_environment() -> Session:
     """
     with _lock:
         if _session is None:
-            names = {"target_rows", "partitions", "broadcast_rows"}
-            given = {name: os.environ.get(f"TERALITY_{name.upper()}") for name in names}
+            given = {name: os.environ.get(f"TERALITY_{name.upper()}") for name in OPTIONS}
             options = {name: int(value) for name, value in given.items() if value}
             min_rows = int(os.environ.get("TERALITY_MIN_ROWS", MIN_ROWS))
             connect(options=options, min_rows=min_rows)

@@ -20,6 +20,7 @@ __all__ = ["VERSION", "Api", "ApiError", "ConnectionLost"]
 
 VERSION = 1  # of the protocol; N and N-1 work together
 _PATIENCE_SECONDS = 60.0  # how long a scheduler that restarts is waited for
+_MOMENT_SECONDS = 1.0  # a pause longer than this is told
 _MOST_BYTES = 64 << 20  # of one reply
 
 
@@ -69,6 +70,8 @@ class Api:
         Called with method, path and body (JSON text) of each request before it is sent.
     patience_seconds : float
         How long a scheduler that is away is waited for.
+    telling : function, optional
+        Called once with a line for the user when that takes more than a moment.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Api:
         timeout_seconds: float = 30.0,
         sending: Callable[[str, str, str], None] | None = None,
         patience_seconds: float = _PATIENCE_SECONDS,
+        telling: Callable[[str], None] | None = None,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -92,6 +96,7 @@ class Api:
         self._timeout = timeout_seconds
         self._sending = sending
         self._patience = patience_seconds
+        self._telling = telling
         self._local = threading.local()
 
     def __repr__(self) -> str:
@@ -123,6 +128,7 @@ class Api:
     def _patient(self, method: str, path: str, body: Any, timeout: float, again: bool = True) -> Any:
         end = time.monotonic() + self._patience
         pause = 0.05
+        told = False
         while True:
             try:
                 return self._once(method, path, body, timeout)
@@ -138,6 +144,11 @@ class Api:
                 lost = fault  # type: ignore[assignment]
             if time.monotonic() + pause > end:
                 raise ConnectionLost(f"{self.url}: no scheduler answers: {lost}") from lost
+            if pause > _MOMENT_SECONDS and self._telling and not told:
+                self._telling(
+                    f"{self.url}: no scheduler answers ({lost}); trying for up to {self._patience:.0f} seconds"
+                )
+                told = True
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 

@@ -104,7 +104,9 @@ def load(
     missing = [key for key in given if not values[key]]
     if missing:
         ways = ", ".join(f"{key} (or {_ENVIRONMENT[key]})" for key in missing)
-        raise ValueError(f"not known: {ways}; give it to terality.connect() or put it into {home() / 'config'}")
+        there = ", ".join(profile_names())
+        hint = f"; or name a profile with profile=… or --profile: there is {there}" if there and not section else ""
+        raise ValueError(f"not known: {ways}; give it to terality.connect() or put it into {home() / 'config'}{hint}")
     return Profile(**values, region=section.get("region", ""))
 
 

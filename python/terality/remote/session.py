@@ -21,7 +21,8 @@ from typing import Any
 import pandas as pd
 
 from .. import _engine, settings
-from ..stores import is_remote, known_options
+from ..registry import Fallback
+from ..stores import engine_options, is_remote, known_options
 from .api import Api, ApiError
 from .interrupts import InterruptsLater
 from .profiles import Profile
@@ -31,6 +32,7 @@ __all__ = ["QueryError", "Session"]
 
 _POLL_MS = 10_000
 _KEY_BYTES = 32
+OPTIONS = ("target_rows", "partitions", "broadcast_rows")
 _PIECE_ROWS = 1 << 20  # of an uploaded frame, unless partitions are asked to be smaller
 
 
@@ -61,15 +63,16 @@ class Session:
         min_rows: int = 100_000,
     ) -> None:
         self.profile = profile
-        self.options = dict(options or {})
-        self.min_rows = min_rows
+        self.options = _checked_options(options)
+        self.min_rows = _whole_number("min_rows", min_rows)
         self.queries = 0
         self._audit: list[dict[str, Any]] = []
         self._audit_lock = threading.Lock()
         self._sender = f"client-{secrets.token_hex(6)}"
-        self._api = Api(profile.url, profile.api_key, sending=self._note)
+        self._api = Api(profile.url, profile.api_key, sending=self._note, telling=self._announce)
+        credentials = _credentials(profile.store, storage_options)
         self.deployment = self._find_deployment()  # a wrong key or a wrong version is told here too
-        self._store = _engine.Store(profile.store, storage_options or {})
+        self._store = _engine.Store(profile.store, credentials)
         self._key = self._deployment_key()
         self._local_store = "://" not in profile.store or profile.store.startswith("file://")
 
@@ -176,7 +179,8 @@ class Session:
             try:
                 text = _engine.unseal_bytes(error["sealed"], self._key).decode("utf-8", "replace")
             except ValueError:
-                text = f"query {query} failed with {name}; the text of the error cannot be unsealed"
+                text = (f"query {query} failed with {name}; the text of the error cannot be unsealed: the workers' key is "
+                        f"not the one in {self.profile.store}. Is that the store of this deployment?")  # fmt: skip
             if error.get("message"):
                 text = f"{text}; {error['message']}"
         elif error.get("message"):
@@ -274,6 +278,32 @@ class Session:
             lines = "".join(json.dumps(entry) + "\n" for entry in entries)
             day = entries[0]["time"][:10]
             self._store.put(f"audit/{day}/{self._sender}-{secrets.token_hex(6)}", lines.encode())
+
+
+def _whole_number(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name}={value!r}: expected a whole number")
+    return value
+
+
+def _checked_options(options: dict[str, int] | None) -> dict[str, int]:
+    for name, value in (options or {}).items():
+        if name not in OPTIONS:
+            raise ValueError(f"options[{name!r}] is not known: expected {', '.join(OPTIONS)}")
+        _whole_number(f"options[{name!r}]", value)
+    return dict(options or {})
+
+
+def _credentials(store: str, storage_options: dict[str, Any] | None) -> dict[str, str]:
+    """Translate storage_options as ``read_parquet`` does; what it would leave to pandas is an error here."""
+    if not is_remote(store):
+        if storage_options:
+            raise ValueError(f"storage_options for the store {store!r}: a folder takes none")
+        return {}
+    try:
+        return engine_options(store, storage_options)
+    except Fallback as unknown:
+        raise ValueError(f"{unknown} is not known for the store {store!r}") from None
 
 
 def _exception_class(name: str) -> Any:

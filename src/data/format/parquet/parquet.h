@@ -97,8 +97,8 @@ struct tr_parquet_write_options {
  * NULL: snappy. names: f->n_cols UTF-8 names. Missing values, NaN among them, are written as nulls. dtypes as pyarrow
  * writes pandas': str -> BYTE_ARRAY/String, datetime -> INT64 timestamp not adjusted to UTC (seconds as ms), timedelta
  * -> INT64, category of text -> its dictionary, other categories -> their values. Readable by pyarrow and DuckDB with
- * equal values and by pandas.read_parquet with equal dtypes; ARROW:schema is written when a category or timedelta needs
- * it. */
+ * equal values and by pandas.read_parquet with equal dtypes; ARROW:schema is written when a category, timedelta or
+ * text needs it: Arrow reads text as large_string then, as from a file of pandas. */
 TR_MUST_USE enum tr_status tr_parquet_write(struct tr_ctx *ctx, const char *path, const struct tr_frame *f,
                                             const char *const *names, const struct tr_parquet_write_options *opt,
                                             struct tr_error *err);

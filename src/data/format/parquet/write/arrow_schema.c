@@ -100,7 +100,8 @@ static size_t field(struct pq_out *o, const struct tr_array *a, const char *name
   bool category = a->dtype.kind == TR_CATEGORY && a->dict->dtype.kind == TR_STR;
   struct tr_dtype d = a->dtype.kind == TR_CATEGORY ? a->dict->dtype : a->dtype;
   size_t w[6] = {0}, e[3] = {0};
-  size_t t = table(o, (struct fb_slot[]){{4, 0}, {1, 1}, {1, type_of(d)}, {4, 0}, {category ? 4 : 0, 0}, {4, 0}}, 6, w);
+  int type = a->dtype.kind == TR_STR ? T_LARGE_UTF8 : type_of(d); /* as pandas has pyarrow write its str */
+  size_t t = table(o, (struct fb_slot[]){{4, 0}, {1, 1}, {1, type}, {4, 0}, {category ? 4 : 0, 0}, {4, 0}}, 6, w);
   patch(o, w[0], string(o, name));
   patch(o, w[3], type_table(o, d));
   patch(o, w[5], vector(o, 0));

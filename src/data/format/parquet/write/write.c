@@ -226,7 +226,7 @@ static bool needs_arrow_schema(const struct tr_frame *f) {
   for (int i = 0; i < f->n_cols; i++) {
     struct tr_dtype d = f->cols[i]->dtype;
     if (d.kind == TR_CATEGORY) d = f->cols[i]->dict->dtype.kind == TR_STR ? d : f->cols[i]->dict->dtype;
-    if (d.kind == TR_CATEGORY || d.kind == TR_TIMEDELTA) return true;
+    if (d.kind == TR_CATEGORY || d.kind == TR_TIMEDELTA || d.kind == TR_STR) return true;
   }
   return false;
 }
