@@ -97,10 +97,17 @@ def commands(args: argparse.Namespace, data: Path, part: str) -> dict[str, list[
 
 
 def run_part(site: Any, part: str, args: argparse.Namespace, data: Path, timeline: Timeline) -> list[str]:
-    """Run the programs on these kinds of workers, from nobody to nobody; give what went wrong."""
+    """Run the programs of a part on its kinds of workers; give what went wrong."""
     kind = part.removesuffix("+")
     kinds = set(KINDS) if kind == "mix" else {kind}
-    whole = site.only(*(KINDS[kind] for kind in kinds))
+    with site.only(*(KINDS[kind] for kind in kinds)):
+        return run_on(site, kinds, part, args, data, timeline)
+
+
+def run_on(
+    site: Any, kinds: set[str], part: str, args: argparse.Namespace, data: Path, timeline: Timeline
+) -> list[str]:
+    """Run the programs from nobody to nobody; give what went wrong."""
     print(f"run-aws: == {part}: workers may be {', '.join(sorted(kinds))}; nobody runs", flush=True)
     timeline.begin_part()
     before, wrong = site.tasks(), []
@@ -127,7 +134,6 @@ def run_part(site: Any, part: str, args: argparse.Namespace, data: Path, timelin
     if sum(timeline.most.values()) < 1 or max(timeline.most.values()) > args.workers:
         wrong.append(f"{part}: at most there were {dict(timeline.most)} workers")
     print(f"run-aws: {part}: 0 -> {dict(+timeline.most)} -> {sum(site.workers().values())} workers", flush=True)
-    site.change(whole)
     return wrong
 
 

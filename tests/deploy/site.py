@@ -128,11 +128,15 @@ class Site:
         desired = sum(group["DesiredCapacity"] for group in groups)
         return {"tasks": len(tasks), "instances": len(instances), "desired": desired}
 
-    def only(self, *kinds: str) -> dict[str, Any]:
-        """Leave the scheduler of "lambda", "ecs" and "ec2" just these; give what it had before."""
+    @contextlib.contextmanager
+    def only(self, *kinds: str) -> Iterator[None]:
+        """Leave the scheduler of "lambda", "ecs" and "ec2" just these; afterwards it has again what it had."""
         whole = self.settings()
         self.change({k: v for k, v in whole.items() if k not in ("lambda", "ecs", "ec2") or k in kinds})
-        return whole
+        try:
+            yield
+        finally:
+            self.change(whole)
 
     def at_rest(self) -> bool:
         """Whether nothing runs and nothing is on its way."""

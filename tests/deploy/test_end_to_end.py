@@ -72,7 +72,7 @@ def test_launch_calls_that_are_throttled_or_fail(site: Site, deployed: str):
 
 def test_a_spot_instance_is_taken_away(site: Site, deployed: str):
     """With the tasks that it holds, at once: others do them, and the answers are pandas'."""
-    whole = site.only("ec2")
+    wait_for(site.at_rest, 300)  # so that an instance must be asked for, and is refused once
     busy = refusal("autoscaling", "ScalingActivityInProgress", "busy")
     site.account.fail(busy, "autoscaling", "SetDesiredCapacity", 1)
     taken: list[str] = []
@@ -88,14 +88,14 @@ def test_a_spot_instance_is_taken_away(site: Site, deployed: str):
             time.sleep(0.02)
 
     thief = threading.Thread(target=take_one)
-    thief.start()
-    said = site.workload("--rows", "60000", "--rounds", "1", "--pieces", "3")
-    thief.join()
+    with site.only("ec2"):
+        thief.start()
+        said = site.workload("--rows", "60000", "--rounds", "1", "--pieces", "3")
+        thief.join()
     assert taken and site.account.faults == []
     assert "round 0: 3 answers are pandas'" in said
     assert site.account.bad == [] and site.account.faults_of_ours == []
     assert site.account.refused == [], "the scheduler asked for what its role may not do"
-    site.change(whole)
 
 
 def test_from_nobody_to_many_and_back(site: Site, deployed: str):
@@ -123,19 +123,19 @@ def test_functions_whose_time_ends_in_the_middle_of_a_task(site: Site, deployed:
     """What the first ones have begun and cannot end is handed back, and done by others."""
     wait_for(site.at_rest, 300)
     slow_functions(site, 4, 60000)
-    whole, before = site.only("lambda"), ends(site).count("deadline")
+    before = ends(site).count("deadline")
 
     def heal() -> None:
         wait_for(lambda: ends(site).count("deadline") > before, 300)
         slow_functions(site, 900, 0)
 
     healer = threading.Thread(target=heal)
-    healer.start()
-    said = site.workload("--rows", "20000", "--rounds", "1", "--pieces", "3")
-    healer.join()
+    with site.only("lambda"):
+        healer.start()
+        said = site.workload("--rows", "20000", "--rounds", "1", "--pieces", "3")
+        healer.join()
     assert "round 0: 3 answers are pandas'" in said
     assert re.search("^terality_tasks_out_of_time_total [1-9]", site.metrics(), re.MULTILINE)
-    site.change(whole)
 
 
 def test_tasks_that_take_longer_than_any_function_lives(site: Site, deployed: str):
@@ -143,15 +143,13 @@ def test_tasks_that_take_longer_than_any_function_lives(site: Site, deployed: st
     small = ("--rows", "20000", "--rounds", "1", "--pieces", "2", "--only", "group")
     wait_for(site.at_rest, 300)
     slow_functions(site, 3, 60000)
-    whole = site.only("lambda")
-    said = site.workload(*small, status=1)
+    with site.only("lambda"):
+        said = site.workload(*small, status=1)
     assert "ran in 4 functions until their time was over" in said and "target_rows" in said
-    site.change(whole)
-    site.only("lambda", "ecs")
-    said = site.workload(*small)
+    with site.only("lambda", "ecs"):
+        said = site.workload(*small)
     assert "round 0: 1 answers are pandas'" in said
     assert site.account.bad == [] and site.account.faults_of_ours == [] and site.account.refused == []
-    site.change(whole)
     slow_functions(site, 900, 0)
 
 

@@ -28,7 +28,7 @@ void tr_scaling_view(const struct tr_state *s, struct tr_deployment *d, const st
                      struct tr_clock at, struct tr_scale_view *view);
 /* Core-seconds that a query still needs. */
 double tr_scaling_left(struct tr_query *q);
-/* A budget is six tenths of what a worker has (base/mem.h), and only one that is a fifth larger helps: a task that
+/* A budget is six tenths of what a worker has (base/mem.h), and only one that is a tenth larger helps: a task that
  * failed for a budget goes to workers with twice that as memory. */
 enum { TR_MEMORY_OF_BUDGET = 2 };
 

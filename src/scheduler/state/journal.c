@@ -36,7 +36,8 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS tasks(query TEXT NOT NULL, stage INTEGER NOT NULL, task INTEGER NOT NULL,"
     " done INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL, rows INTEGER NOT NULL,"
     " bytes INTEGER NOT NULL, seconds REAL NOT NULL, segments BLOB, core_seconds REAL NOT NULL DEFAULT 0,"
-    " usd REAL NOT NULL DEFAULT 0, PRIMARY KEY(query, stage, task)) WITHOUT ROWID;" USAGE_TABLE
+    " usd REAL NOT NULL DEFAULT 0, memory INTEGER NOT NULL DEFAULT 0, outlasts INTEGER NOT NULL DEFAULT 0,"
+    " PRIMARY KEY(query, stage, task)) WITHOUT ROWID;" USAGE_TABLE
     "CREATE TABLE IF NOT EXISTS spend(deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,"
     " minute INTEGER NOT NULL, usd REAL NOT NULL, PRIMARY KEY(deployment, minute)) WITHOUT ROWID;";
 
@@ -51,7 +52,9 @@ static const char *const migrations[] = {
     /* What was used before is the account's, and no deployment's. */
     [2] = "ALTER TABLE usage RENAME TO usage_of_accounts;" USAGE_TABLE
           "INSERT INTO usage SELECT account, '', day, queries, tasks, seconds, rows, bytes, usd FROM usage_of_accounts;"
-          "DROP TABLE usage_of_accounts;",
+          "DROP TABLE usage_of_accounts;"
+          "ALTER TABLE tasks ADD COLUMN memory INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE tasks ADD COLUMN outlasts INTEGER NOT NULL DEFAULT 0;",
 };
 enum { SCHEMA_VERSION = sizeof migrations / sizeof *migrations };
 
@@ -78,9 +81,11 @@ static const char *const sql[TR_JOURNAL_N_STATEMENTS] = {
     [TR_JOURNAL_DROP_TASKS] = "DELETE FROM tasks WHERE query=?",
     [TR_JOURNAL_PUT_TASK] =
         "INSERT INTO tasks(query, stage, task, done, attempt, failures, rows, bytes, seconds, segments, core_seconds,"
-        " usd) VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(query, stage, task) DO UPDATE SET done=excluded.done,"
+        " usd, memory, outlasts) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        " ON CONFLICT(query, stage, task) DO UPDATE SET done=excluded.done,"
         " attempt=excluded.attempt, failures=excluded.failures, rows=excluded.rows, bytes=excluded.bytes,"
-        " seconds=excluded.seconds, segments=excluded.segments, core_seconds=excluded.core_seconds, usd=excluded.usd",
+        " seconds=excluded.seconds, segments=excluded.segments, core_seconds=excluded.core_seconds, usd=excluded.usd,"
+        " memory=excluded.memory, outlasts=excluded.outlasts",
     [TR_JOURNAL_PUT_USAGE] = "INSERT INTO usage(account, deployment, day, queries, tasks, seconds, rows, bytes, usd)"
                              " VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT(account, deployment, day) DO UPDATE SET "
                              "queries=queries+excluded.queries, tasks=tasks+excluded.tasks,"
@@ -103,8 +108,7 @@ static const char *const sql[TR_JOURNAL_N_STATEMENTS] = {
     [TR_JOURNAL_RUNNING_QUERIES] = "SELECT id, deployment, state, created, started, manifest, spec FROM queries"
                                    " WHERE final IS NULL ORDER BY created, id",
     [TR_JOURNAL_TASKS_OF] = "SELECT stage, task, done, attempt, failures, rows, bytes, seconds, segments, core_seconds,"
-                            " usd FROM tasks"
-                            " WHERE query=?",
+                            " usd, memory, outlasts FROM tasks WHERE query=?",
     [TR_JOURNAL_QUERY] = "SELECT account, final FROM queries WHERE id=?",
     [TR_JOURNAL_PLAN] = "SELECT plan, manifest FROM queries WHERE id=?",
     [TR_JOURNAL_LIST] = "SELECT id, deployment, state, created, started, finished, usd FROM queries WHERE account=?"

@@ -134,8 +134,9 @@ static struct tr_task *next_task(struct tr_deployment *d) {
 }
 
 /* Whether a budget is enough larger than one that a task has failed for. Of workers of a kind, which may have a little
- * more or less, none is. */
-static bool is_larger(int64_t budget, int64_t failed) { return budget >= failed + failed / 5; }
+ * more or less, none is; one of a kind with twice that as memory is, though machines see some per cent less of theirs.
+ */
+static bool is_larger(int64_t budget, int64_t failed) { return budget >= failed + failed / 10; }
 
 /* Whether the worker is one for tasks that have failed for so much memory, or for want of time. */
 static bool may_have(const struct tr_worker *w, int64_t memory, bool outlasts) {
@@ -380,9 +381,9 @@ static void put_back(struct tr_state *s, struct tr_task *t, int64_t delay, struc
 
 static void write_failure(struct tr_state *s, const struct tr_task *t) {
   const struct tr_query_stage *stage = t->stage;
-  tr_journal_write(s->journal, TR_JOURNAL_PUT_TASK, "tiiiiiiidbdd", stage->query->id, (int64_t)stage->no,
+  tr_journal_write(s->journal, TR_JOURNAL_PUT_TASK, "tiiiiiiidbddii", stage->query->id, (int64_t)stage->no,
                    (int64_t)(t - stage->tasks), (int64_t)0, t->attempt, (int64_t)t->failures, (int64_t)0, (int64_t)0,
-                   0.0, NULL, (size_t)0, 0.0, t->usd);
+                   0.0, NULL, (size_t)0, 0.0, t->usd, t->memory, (int64_t)t->outlasts);
 }
 
 /* One failure more. The query may end and be freed. */
@@ -454,8 +455,12 @@ static void out_of_time(struct tr_state *s, struct tr_task *t, struct tr_clock a
   t->cut++;
   s->counters.tasks_cut++;
   if (t->cut >= CUTS && larger_exists(t->stage->query->deployment, t->memory, true)) t->outlasts = true;
-  if (t->outlasts || t->cut < s->options.max_attempts) put_back(s, t, 0, at);
-  else fail_too_long(s, t, at);
+  if (!t->outlasts && t->cut >= s->options.max_attempts) {
+    fail_too_long(s, t, at);
+    return;
+  }
+  if (t->outlasts) write_failure(s, t);
+  put_back(s, t, 0, at);
 }
 
 /* Who could have run the large ones may be gone, for good. */

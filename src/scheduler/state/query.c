@@ -248,9 +248,9 @@ static struct tr_segments segments_of_blob(const void *blob, size_t bytes) {
 
 static void put_task(struct tr_state *s, const struct tr_task *t, double seconds, const void *blob, size_t bytes) {
   const struct tr_query_stage *stage = t->stage;
-  tr_journal_write(s->journal, TR_JOURNAL_PUT_TASK, "tiiiiiiidbdd", stage->query->id, (int64_t)stage->no,
+  tr_journal_write(s->journal, TR_JOURNAL_PUT_TASK, "tiiiiiiidbddii", stage->query->id, (int64_t)stage->no,
                    (int64_t)(t - stage->tasks), (int64_t)(t->state == TR_TASK_DONE), t->attempt, (int64_t)t->failures,
-                   t->rows, t->bytes, seconds, blob, bytes, t->core_seconds, t->usd);
+                   t->rows, t->bytes, seconds, blob, bytes, t->core_seconds, t->usd, t->memory, (int64_t)t->outlasts);
 }
 
 static void count_done(struct tr_task *t, double seconds, int sign) {
@@ -345,6 +345,8 @@ static void load_tasks(struct tr_state *s, struct tr_query *q) {
     t->failures = (uint8_t)tr_row_int(row, 4);
     t->core_seconds = tr_row_double(row, 9);
     t->usd = tr_row_double(row, 10);
+    t->memory = tr_row_int(row, 11);
+    t->outlasts = tr_row_int(row, 12) != 0;
     if (!tr_row_int(row, 2)) {
       tr_spend_reload(t);
       continue;

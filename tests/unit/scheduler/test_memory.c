@@ -35,7 +35,7 @@ static void too_small(struct fixture *f, struct tr_worker *w, const char *name) 
 static void only_larger_workers_get_it_again(void **state) {
   struct fixture *f = *state;
   fixture_query(f, 1, 1);
-  struct tr_worker *small = sized(f, "small", 100 * mib), *same = sized(f, "same", 110 * mib),
+  struct tr_worker *small = sized(f, "small", 100 * mib), *same = sized(f, "same", 105 * mib),
                    *large = sized(f, "large", 1000 * mib);
   too_small(f, small, lease(f, small));
   fixture_pass(f, 10000);
