@@ -154,6 +154,21 @@ static void the_view_asks_for_memory(void **state) {
   assert_int_equal(view.task_memory, 0);
 }
 
+static void what_it_needs_outlives_a_restart(void **state) {
+  struct fixture *f = *state;
+  fixture_query(f, 1, 1);
+  struct tr_worker *small = sized(f, "small", 100 * mib);
+  sized(f, "large", 1000 * mib);
+  too_small(f, small, lease(f, small));
+  fixture_commit(f);
+  fixture_restart(f);
+  small = sized(f, "small", 100 * mib);
+  struct tr_worker *large = sized(f, "large", 1000 * mib);
+  fixture_pass(f, 10000);
+  assert_string_equal(lease(f, small), "");
+  assert_string_not_equal(lease(f, large), "");
+}
+
 static void what_is_off_is_not_there(void **state) {
   struct fixture *f = *state;
   struct tr_query *q = fixture_query(f, 1, 1);
@@ -174,6 +189,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(the_large_worker_may_leave, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(a_lost_input_makes_it_wait, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(the_view_asks_for_memory, fixture_up, fixture_down),
+      cmocka_unit_test_setup_teardown(what_it_needs_outlives_a_restart, fixture_up, fixture_down),
       cmocka_unit_test_setup_teardown(what_is_off_is_not_there, fixture_up, fixture_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
