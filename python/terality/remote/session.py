@@ -179,8 +179,8 @@ class Session:
             try:
                 text = _engine.unseal_bytes(error["sealed"], self._key).decode("utf-8", "replace")
             except ValueError:
-                text = (f"query {query} failed with {name}; the text of the error cannot be unsealed: the workers' key is "
-                        f"not the one in {self.profile.store}. Is that the store of this deployment?")  # fmt: skip
+                text = (f"query {query} failed with {name}; the text of the error cannot be unsealed: the workers' key "
+                        f"is not the one in {self.profile.store}. Is that the store of this deployment?")  # fmt: skip
             if error.get("message"):
                 text = f"{text}; {error['message']}"
         elif error.get("message"):

@@ -170,6 +170,8 @@ TR_MUST_USE enum tr_status pq_dict_reserve(struct pq_dict *d, int64_t n, struct 
 TR_MUST_USE enum tr_status pq_dict_append(struct pq_dict *d, const struct pq_text *t, struct tr_error *err);
 /* Makes the table if there is none. */
 TR_MUST_USE enum tr_status pq_dict_index(struct pq_dict *d, struct tr_error *err);
+/* Frees the table. */
+void pq_dict_unindex(struct pq_dict *d);
 static inline void pq_dict_prefetch(const struct pq_dict *d, const struct pq_text *t) {
   __builtin_prefetch(&d->slots[(t->hash * PQ_BUCKET) & ((uint64_t)d->n_slots - 1)]);
 }

@@ -228,6 +228,7 @@ static enum tr_status merge_unit(struct read *r, struct column *c, int unit, str
   t->n_map = t->dict.n;
   TR_TRY(pq_dict_merge(&c->all, &t->dict, t->map, err));
   c->entries += t->dict.n;
+  pq_dict_free(&t->dict);
   if (!merging_pays(c)) atomic_store(&c->plain, true);
   for (int64_t i = 0; i < t->n_map; i++) {
     if (t->map[i] != i) return TR_OK;
@@ -265,6 +266,7 @@ static enum tr_status decode_text(struct read *r, struct column *c, struct pq_cu
                                   struct tr_error *err) {
   struct pq_text_chunk *t = &c->chunks[unit];
   TR_TRY(pq_text_encode(cursor, t, (int32_t *)c->values->data + r->units[unit].first, c->category, &c->plain, err));
+  pq_dict_unindex(&t->dict); /* the next unit's table is in the same memory, which is still near */
   if (t->some_missing) atomic_store(&c->some_missing, true);
   atomic_store(&t->decoded, true);
   return merge_decoded(r, c, err);

@@ -145,6 +145,12 @@ enum tr_status pq_dict_index(struct pq_dict *d, struct tr_error *err) {
   return rebuild(d, n_slots, err);
 }
 
+void pq_dict_unindex(struct pq_dict *d) {
+  tr_mem_free(d->slots, (size_t)d->n_slots * sizeof *d->slots);
+  d->slots = NULL;
+  d->n_slots = 0;
+}
+
 enum tr_status pq_dict_number(struct pq_dict *d, const struct pq_text *texts, int n, int32_t *codes,
                               struct tr_error *err) {
   if (too_full(d->n + n, d->n_slots)) TR_TRY(rebuild(d, d->n_slots * 2, err));
