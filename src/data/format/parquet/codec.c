@@ -29,19 +29,13 @@ static bool gunzip(struct pq_codec *c, const uint8_t *in, size_t n, uint8_t *out
   return out_n == 0;
 }
 
-static bool unsnap(const uint8_t *in, size_t n, uint8_t *out, size_t out_n) {
-  size_t made = 0;
-  if (snappy_uncompressed_length((const char *)in, n, &made) != SNAPPY_OK || made != out_n) return false;
-  return snappy_uncompress((const char *)in, n, (char *)out, &made) == SNAPPY_OK && made == out_n;
-}
-
 bool pq_decompress(struct pq_codec *c, int codec, const uint8_t *in, size_t n, uint8_t *out, size_t out_n) {
   switch (codec) {
   case PQ_C_NONE:
     if (n != out_n) return false;
     memcpy(out, in, n);
     return true;
-  case PQ_C_SNAPPY: return unsnap(in, n, out, out_n);
+  case PQ_C_SNAPPY: return pq_unsnap(in, n, out, out_n);
   case PQ_C_GZIP: return gunzip(c, in, n, out, out_n);
   case PQ_C_ZSTD:
     if (!c->unzstd) c->unzstd = ZSTD_createDCtx();

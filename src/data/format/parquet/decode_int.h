@@ -18,6 +18,8 @@ struct pq_codec {
 void pq_codec_free(struct pq_codec *c);
 /* False unless exactly out_n bytes come out. */
 bool pq_decompress(struct pq_codec *c, int codec, const uint8_t *in, size_t n, uint8_t *out, size_t out_n);
+/* unsnap.c: false unless exactly out_n bytes come out; then, and otherwise too, nothing is written past them. */
+bool pq_unsnap(const uint8_t *in, size_t n, uint8_t *out, size_t out_n);
 size_t pq_compress_bound(int codec, size_t n);
 /* Bytes made; 0 = failed. */
 size_t pq_compress(struct pq_codec *c, int codec, int level, const uint8_t *in, size_t n, uint8_t *out, size_t room);
