@@ -331,6 +331,9 @@ def main(argv: list[str] | None = None) -> int:
         return run(arguments)
     try:
         return int(arguments.function(arguments))
+    except BrokenPipeError:  # whoever read what is printed has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (OSError, ValueError, RuntimeError) as fault:
         print(f"terality: {fault}", file=sys.stderr)
         return 1

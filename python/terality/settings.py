@@ -18,7 +18,7 @@ class Settings:
     """Current values; every change is handed to C at once."""
 
     def __init__(self) -> None:
-        mode = os.environ.get("TERALITY_MODE", "auto").strip().lower()
+        mode = os.environ.get("TERALITY_MODE", "").strip().lower() or "auto"
         if mode not in MODES:
             raise ValueError(f"TERALITY_MODE={mode!r}: expected one of {', '.join(MODES)}")
         self.mode = mode

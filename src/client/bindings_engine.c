@@ -37,6 +37,12 @@ static PyObject *exception_class(enum tr_exc exc) {
 }
 
 static PyObject *raise_os(const struct tr_error *err) {
+  /* A store that did not answer well, however often it was asked: what Python makes of EAGAIN speaks of something else.
+   */
+  if (err->os_errno == EAGAIN) {
+    PyErr_SetString(PyExc_ConnectionError, err->text);
+    return NULL;
+  }
   const char *strerror_text = strerror(err->os_errno);
   PyObject *e = PyObject_CallFunction(PyExc_OSError, "iss", err->os_errno, strerror_text, err->text);
   if (e) {

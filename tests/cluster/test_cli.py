@@ -153,6 +153,23 @@ def test_cancel_ends_a_query_that_runs(home: Path, capsys: Any) -> None:
         assert up.stop() == 0
 
 
+def test_a_reader_that_has_enough() -> None:
+    program = """
+import sys
+from terality import cli
+
+def doctor(arguments):
+    print("x" * 100000, flush=True)
+
+cli.doctor = doctor
+sys.exit(cli.main(["doctor"]))
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as told:
+        assert told.stdout is not None and told.stderr is not None
+        told.stdout.close()
+        assert (told.stderr.read(), told.wait()) == (b"", 1)
+
+
 def test_without_a_cluster_it_says_so(home: Path, capsys: Any) -> None:
     for words in (("status",), ("queries",), ("keys", "list"), ("audit",)):
         status, text = command(capsys, *words)

@@ -135,6 +135,12 @@ def test_errors_name_the_cause(versitygw: Any, s3: str, monkeypatch: pytest.Monk
         terality.read_parquet(f"{s3}/x.parquet")
 
 
+def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"key": "a", "secret": "b", "endpoint_url": "http://127.0.0.1:9"}
+    with pytest.raises(ConnectionError, match="http://127.0.0.1:9/nowhere/a.parquet: Failed to connect"):
+        terality.read_parquet("s3://nowhere/a.parquet", storage_options=there)
+
+
 def test_changed_and_deleted_objects(s3: str) -> None:
     native(frame(1_000)).to_parquet(f"{s3}/change/x.parquet")
     changed = terality.read_parquet(f"{s3}/change/x.parquet")
