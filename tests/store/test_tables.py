@@ -137,7 +137,7 @@ def test_errors_name_the_cause(versitygw: Any, s3: str, monkeypatch: pytest.Monk
 
 def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     there = {"key": "a", "secret": "b", "endpoint_url": "http://127.0.0.1:9"}
-    with pytest.raises(ConnectionError, match="http://127.0.0.1:9/nowhere/a.parquet: Failed to connect"):
+    with pytest.raises(ConnectionError, match=r"http://127\.0\.0\.1:9/nowhere/a\.parquet: Failed to connect"):
         terality.read_parquet("s3://nowhere/a.parquet", storage_options=there)
 
 
