@@ -37,8 +37,6 @@ static const double task_bytes = 512e6;      /* of a scan (design: 256 to 512 MB
 static const double most_tasks = 30000;      /* of a stage */
 static const double prior_core_s = 1e-8;     /* a byte, before anything is measured: what scaling.c starts with */
 static const double noise = 0.2;             /* of task times: sigma of their logarithm [A] */
-static const double pace_step = 0.05;        /* what one task changes of the pace of its kind, as scaling.c has it */
-static const double known_share = 0.05;      /* as scaling.c has it */
 static const double start_noise = 0.25;      /* of start-up times, either way [A] */
 
 struct stage {
@@ -49,7 +47,7 @@ struct stage {
   double core_rate;    /* bytes a second of one core */
   double gets, puts;   /* of one task */
   int given, done;
-  double expected; /* core-seconds of a task, as stages before it tell */
+  double expected;              /* core-seconds of a task, as stages before it tell */
   double core_seconds[N_KINDS]; /* of done tasks, by the kind that did them */
   int by[N_KINDS];
 };
@@ -83,10 +81,10 @@ struct sim {
   double busy_from[N_KINDS]; /* sum over the busy ones */
   int first_there;           /* workers before it are gone */
   double now, gets_free, puts_free, gets, puts, usd[N_KINDS];
-  double last_rate;      /* core-seconds a byte of the stages so far */
-  double pace[N_KINDS];  /* core-seconds of this kind for one of the reference */
+  double last_rate;       /* core-seconds a byte of the stages so far */
+  double pace[N_KINDS];   /* core-seconds of this kind for one of the reference */
   double stay_s[N_KINDS]; /* as the rule said last */
-  int reference;         /* the kind whose pace is 1: the first that was measured; -1 = none yet */
+  int reference;          /* the kind whose pace is 1: the first that was measured; -1 = none yet */
   int peak, decisions;
   double decide_s;
   bool timeline;
@@ -362,7 +360,7 @@ static void measure(struct sim *s, struct stage *stage, const struct worker *w) 
   stage->core_seconds[k] += (s->now - w->busy_from) * s->kinds[k].cores;
   stage->by[k]++;
   if (s->reference < 0) s->reference = k;
-  double others = task_seconds(s, stage, k), weight = pace_step * (stage->done - stage->by[k]) / stage->done;
+  double others = task_seconds(s, stage, k), weight = tr_scale_pace_step * (stage->done - stage->by[k]) / stage->done;
   if (k != s->reference && others > 0)
     s->pace[k] += (stage->core_seconds[k] / stage->by[k] / others - s->pace[k]) * weight;
   s->last_rate = task_seconds(s, stage, -1) / stage->bytes;
@@ -402,7 +400,7 @@ static void happen(struct sim *s, struct event e) {
 /* Core-seconds of a task: what done ones took, and what was expected, which counts as much as a twentieth of all. */
 static double expected_task(const struct sim *s, const struct stage *stage) {
   if (!stage->done) return stage->bytes * (s->last_rate > 0 ? s->last_rate : prior_core_s);
-  double measured = task_seconds(s, stage, -1), weight = stage->expected > 0 ? known_share * stage->tasks : 0;
+  double measured = task_seconds(s, stage, -1), weight = stage->expected > 0 ? tr_scale_known_share * stage->tasks : 0;
   return (measured * stage->done + stage->expected * weight) / (stage->done + weight);
 }
 

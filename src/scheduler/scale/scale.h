@@ -8,6 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* How what is measured is weighed against what was expected; the simulator weighs with the same. */
+static const double tr_scale_known_share = 0.05; /* what was expected counts as so much of the stage's rows */
+static const double tr_scale_pace_step = 0.05;   /* what one task changes of the pace of its kind, at most */
+
 enum tr_scale_launcher { TR_SCALE_LAMBDA, TR_SCALE_ECS, TR_SCALE_EC2 };
 #define TR_SCALE_KINDS 8
 

@@ -5,10 +5,7 @@
 
 static const double first_row_s = 1e-6; /* of a row, when nothing is known */
 static const double task_s = 0.02;      /* of a task, whatever its rows: a few requests */
-static const double known_share =
-    0.05;                             /* what was expected of a row counts as much as this share of the stage's rows */
-static const double pace_step = 0.05; /* what one task changes of the pace of its kind, at most */
-static const double most_pace = 8;    /* either way; anything beyond is chance */
+static const double most_pace = 8;      /* either way; anything beyond is chance */
 
 int64_t tr_scaling_rows_of(const struct tr_query_stage *stage, int32_t task) {
   const struct tr_spec_stage *spec = stage->spec;
@@ -66,7 +63,7 @@ static void compare(struct tr_deployment *d, const struct tr_query_stage *stage,
   const struct tr_measure *own = &stage->by[slot];
   struct tr_measure others = measured(stage, slot);
   if (own->rows <= 0 || others.rows <= 0 || own->core_seconds <= 0 || others.core_seconds <= 0) return;
-  double weight = pace_step * (double)others.rows / (double)(others.rows + own->rows),
+  double weight = tr_scale_pace_step * (double)others.rows / (double)(others.rows + own->rows),
          before = tr_scaling_pace(d, slot);
   double pace = own->core_seconds / (double)own->rows / (others.core_seconds / (double)others.rows);
   if (pace > most_pace) pace = most_pace;
@@ -95,7 +92,7 @@ static double left_of(const struct tr_query_stage *stage) {
   struct tr_measure done = measured(stage, -1);
   double rows_left = stage->rows_in - (double)done.rows;
   if (done.rows <= 0 || rows_left <= 0) return done.core_seconds / stage->n_done * left;
-  double weight = stage->expected_row > 0 ? known_share * stage->rows_in : 0;
+  double weight = stage->expected_row > 0 ? tr_scale_known_share * stage->rows_in : 0;
   return (done.core_seconds + stage->expected_row * weight) / ((double)done.rows + weight) * rows_left;
 }
 

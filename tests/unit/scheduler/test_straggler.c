@@ -35,6 +35,14 @@ static const char *second_of(struct fixture *f) {
   return name;
 }
 
+/* A tail of which "fast" tries one too: that lease is `second`, of 80 bytes. */
+static struct tail tail_with_second(struct fixture *f, char *second) {
+  struct tail t = tail_of(f, 6);
+  live(f, &t, 4);
+  snprintf(second, 80, "%s", second_of(f));
+  return t;
+}
+
 static void the_second_attempt_may_win(void **state) {
   struct fixture *f = *state;
   struct tail t = tail_of(f, 6);
@@ -62,10 +70,8 @@ static void the_second_attempt_may_win(void **state) {
 
 static void the_first_attempt_may_win(void **state) {
   struct fixture *f = *state;
-  struct tail t = tail_of(f, 6);
-  live(f, &t, 4);
   char second[80];
-  snprintf(second, sizeof second, "%s", second_of(f));
+  struct tail t = tail_with_second(f, second);
   struct tr_worker *fast = fixture_worker(f, "fast");
   assert_true(tr_lease_renew(f->s, fast, second, f->at));
   for (int k = 0; k < 2; k++) fixture_done(f, t.held[k], 1);
@@ -76,10 +82,8 @@ static void the_first_attempt_may_win(void **state) {
 
 static void the_second_takes_over_from_the_first(void **state) {
   struct fixture *f = *state;
-  struct tail t = tail_of(f, 6);
-  live(f, &t, 4);
   char second[80];
-  snprintf(second, sizeof second, "%s", second_of(f));
+  struct tail t = tail_with_second(f, second);
   struct tr_worker *fast = fixture_worker(f, "fast");
   /* The first is never heard of again. */
   for (int i = 0; i < 20; i++) {
@@ -112,10 +116,8 @@ static void a_second_attempt_that_fails_costs_nothing(void **state) {
 
 static void a_first_attempt_that_fails_leaves_the_second(void **state) {
   struct fixture *f = *state;
-  struct tail t = tail_of(f, 6);
-  live(f, &t, 4);
   char second[80];
-  snprintf(second, sizeof second, "%s", second_of(f));
+  struct tail t = tail_with_second(f, second);
   for (int k = 0; k < 2; k++) fixture_fails(f, t.held[k], "OSError", true);
   assert_int_equal(f->d->n_leased, 1);
   assert_true(tr_lease_renew(f->s, fixture_worker(f, "fast"), second, f->at));

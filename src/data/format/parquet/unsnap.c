@@ -43,7 +43,7 @@ static inline void repeat(uint8_t *out, size_t offset, size_t length, const uint
   memcpy(out, from, length);
 }
 
-/* Reads a literal of more than one byte of tag, whose length is in `tag` or in up to four bytes behind it. */
+/* Any literal, exactly: its length is in the tag or, above 60, in so many bytes more behind it. Gives where it ends. */
 static const uint8_t *long_literal(const uint8_t *in, const uint8_t *end, size_t length, uint8_t **out,
                                    const uint8_t *out_end) {
   if (length > 60) {
